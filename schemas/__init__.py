@@ -1,0 +1,1 @@
+"""The contract: every message, topic and SQL statement that crosses a boundary. Imports no other room."""
