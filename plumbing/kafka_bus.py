@@ -1,0 +1,404 @@
+"""The bus on Apache Kafka: Producer and Consumer of `plumbing.bus` on kafka-python. Settings come as arguments."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import kafka.errors as kafka_errors
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+from kafka import TopicPartition as KafkaPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import OffsetAndMetadata
+
+from plumbing.bus import BusError, RebalanceListener, Record, Sent, TopicPartition
+from plumbing.kafka_admin import (
+    NO_SECURITY,
+    PATIENCE_S,
+    KafkaSecurity,
+    create_topics,
+    delete_topics,
+    list_topics,
+    one_line,
+    require_socket,
+    unreachable,
+    wait_for_broker,
+)
+
+__all__ = [
+    "NO_SECURITY",
+    "KafkaBusConsumer",
+    "KafkaBusProducer",
+    "KafkaSecurity",
+    "create_topics",
+    "delete_topics",
+    "list_topics",
+    "wait_for_broker",
+]
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 32 << 20
+"""What the client itself lets pass; the topics' own limits, checked by the broker, are tighter."""
+
+
+def _require_crc32c() -> None:
+    try:
+        import crc32c  # noqa: F401
+    except ImportError as error:
+        raise BusError("package crc32c is missing: without it Kafka is ten times slower; pip install crc32c") from error
+
+
+def _connect(make: Callable[[], Any], brokers: str) -> Any:
+    _require_crc32c()
+    require_socket(brokers, PATIENCE_S)
+    try:
+        return make()
+    except (kafka_errors.KafkaError, OSError) as error:
+        raise unreachable(brokers, one_line(error)) from error
+
+
+class KafkaBusProducer:
+    """Producer of `plumbing.bus`: all acknowledgements, idempotent, murmur2 partitions (kafka-python's default).
+
+    Args:
+        brokers: `host:port,host:port`.
+        client_id: name in the broker's logs and metrics.
+        max_unacknowledged: `send` blocks while so many messages are on their way.
+        linger_ms: how long a batch waits for company.
+        batch_size: bytes of a batch per partition.
+        delivery_timeout: seconds after which a message that no broker has acknowledged has failed.
+        topic_timeout: seconds that `send` waits for the partitions of a topic that it meets first.
+        security: how to log on.
+
+    A callback of a returned future runs on the client's own thread: it must not block, and must not send.
+
+    Raises:
+        BusError: no broker answers within a few seconds.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        client_id: str,
+        *,
+        max_unacknowledged: int = 256,
+        linger_ms: int = 5,
+        batch_size: int = 512 << 10,
+        delivery_timeout: float = 120.0,
+        topic_timeout: float = 5.0,
+        security: KafkaSecurity = NO_SECURITY,
+    ) -> None:
+        self._brokers = brokers
+        self._free = threading.BoundedSemaphore(max_unacknowledged)
+        self._closed = False
+        request_ms = min(30_000, int(delivery_timeout * 1000) - linger_ms)
+        self._producer = _connect(
+            lambda: KafkaProducer(
+                bootstrap_servers=brokers,
+                client_id=client_id,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=linger_ms,
+                batch_size=batch_size,
+                delivery_timeout_ms=int(delivery_timeout * 1000),
+                request_timeout_ms=request_ms,
+                max_request_size=MAX_REQUEST_BYTES,
+                max_block_ms=int(topic_timeout * 1000),
+                bootstrap_timeout_ms=int(PATIENCE_S * 1000),
+                # a topic that springs up with the broker's defaults would have the wrong partitions
+                allow_auto_create_topics=False,
+                reconnect_backoff_max_ms=2_000,
+                metrics_enabled=False,
+                **security.options(),
+            ),
+            brokers,
+        )
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> "Future[Sent]":
+        """As `plumbing.bus.Producer.send`."""
+        if self._closed:
+            raise BusError("this producer is closed")
+        self._free.acquire()
+        try:
+            pending = self._producer.send(topic, value, key, list(headers), partition, timestamp_ms)
+        except BaseException as error:
+            self._free.release()
+            if isinstance(error, kafka_errors.KafkaTimeoutError | kafka_errors.UnknownTopicOrPartitionError):
+                raise BusError(
+                    f"no partition of topic {topic} at {self._brokers}: it does not exist, or no broker answers"
+                ) from error
+            if isinstance(error, kafka_errors.KafkaError | ValueError | AssertionError):
+                raise BusError(f"cannot send to topic {topic} at {self._brokers} ({one_line(error)})") from error
+            raise
+        result: Future[Sent] = Future()
+        result.set_running_or_notify_cancel()
+
+        def acknowledged(meta: Any) -> None:
+            self._free.release()
+            result.set_result(Sent(meta.topic, meta.partition, meta.offset, meta.timestamp))
+
+        def failed(error: BaseException) -> None:
+            self._free.release()
+            result.set_exception(
+                BusError(f"Kafka at {self._brokers} did not take a message for topic {topic} ({one_line(error)})")
+            )
+
+        pending.add_callback(acknowledged)
+        pending.add_errback(failed)
+        return result
+
+    def flush(self, timeout: float | None = None) -> None:
+        """As `plumbing.bus.Producer.flush`."""
+        try:
+            self._producer.flush(timeout)
+        except kafka_errors.KafkaError as error:
+            raise BusError(f"not all messages were acknowledged by {self._brokers} within {timeout} s") from error
+
+    def close(self, timeout: float = 10.0) -> None:
+        """As `plumbing.bus.Producer.close`; what is not acknowledged in time fails in its future."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._producer.close(timeout)
+        except kafka_errors.KafkaError as error:
+            # kafka-python gives up its close when the flush inside it times out: end its thread all the same
+            log.warning("closing the producer of %s: messages are left unacknowledged (%s)", self._brokers, error)
+            self._producer._sender.force_close()
+            self._producer._sender.join(1.0)
+
+
+class _Rebalance(AsyncConsumerRebalanceListener):
+    """Hands kafka-python's rebalance calls, which come on its own thread while `poll` waits, to a RebalanceListener."""
+
+    def __init__(self, consumer: "KafkaBusConsumer", listener: RebalanceListener) -> None:
+        self._consumer = consumer
+        self._listener = listener
+
+    async def on_partitions_revoked(self, revoked: Collection[KafkaPartition]) -> None:
+        """Tell the listener; send what it commits before the group goes on."""
+        if revoked:
+            with self._consumer.deferred_commits() as offsets:
+                self._listener.on_revoked(_ours(revoked))
+            if offsets:
+                await self._consumer.commit_now(offsets)
+
+    async def on_partitions_lost(self, lost: Collection[KafkaPartition]) -> None:
+        """Tell the listener; the group has given the partitions away, so nothing can be committed."""
+        if lost:
+            with self._consumer.deferred_commits() as offsets:
+                self._listener.on_revoked(_ours(lost))
+            if offsets:
+                log.warning("membership was lost; %d partitions are read again by their new owner", len(offsets))
+
+    async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
+        """Tell the listener."""
+        if assigned:
+            self._listener.on_assigned(_ours(assigned))
+
+
+def _ours(partitions: Collection[KafkaPartition]) -> list[TopicPartition]:
+    return sorted(TopicPartition(p.topic, p.partition) for p in partitions)
+
+
+def _theirs(partitions: Collection[TopicPartition]) -> list[KafkaPartition]:
+    return [KafkaPartition(p.topic, p.partition) for p in partitions]
+
+
+class _Deferred:
+    """While it is entered, commits are collected instead of sent."""
+
+    def __init__(self, consumer: "KafkaBusConsumer") -> None:
+        self._consumer = consumer
+        self._offsets: dict[TopicPartition, int] = {}
+
+    def __enter__(self) -> dict[TopicPartition, int]:
+        self._consumer._deferred = self._offsets
+        return self._offsets
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer._deferred = None
+
+
+class KafkaBusConsumer:
+    """Consumer of `plumbing.bus`: manual commits, cooperative rebalancing, big fetches.
+
+    Args:
+        brokers: `host:port,host:port`.
+        group: consumer group.
+        client_id: name in the broker's logs.
+        instance_id: stable name of this member over restarts (static membership): a restart within
+            `session_timeout` keeps its partitions without a rebalance. None: an ordinary member.
+        from_beginning: where to start a partition without a committed offset: its beginning, or its end.
+        session_timeout: seconds without a heartbeat after which the member counts as dead.
+        max_poll_interval: seconds between two polls after which it counts as dead.
+        fetch_max_wait_ms: how long the broker waits for `fetch_min_bytes`.
+        fetch_min_bytes: 1 for the lowest latency.
+        partition_fetch_bytes: most bytes of one partition in one answer.
+        fetch_bytes: most bytes of one answer.
+        security: how to log on.
+
+    Raises:
+        BusError: no broker answers within a few seconds.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        group: str,
+        client_id: str,
+        *,
+        instance_id: str | None = None,
+        from_beginning: bool = True,
+        session_timeout: float = 10.0,
+        max_poll_interval: float = 300.0,
+        fetch_max_wait_ms: int = 100,
+        fetch_min_bytes: int = 1,
+        partition_fetch_bytes: int = 4 << 20,
+        fetch_bytes: int = 16 << 20,
+        security: KafkaSecurity = NO_SECURITY,
+    ) -> None:
+        self._brokers = brokers
+        self._group = group
+        self._closed = False
+        self._deferred: dict[TopicPartition, int] | None = None
+        self._consumer = _connect(
+            lambda: KafkaConsumer(
+                bootstrap_servers=brokers,
+                group_id=group,
+                client_id=client_id,
+                group_instance_id=instance_id,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest" if from_beginning else "latest",
+                partition_assignment_strategy=(CooperativeStickyAssignor,),
+                session_timeout_ms=int(session_timeout * 1000),
+                heartbeat_interval_ms=int(session_timeout * 1000 / 5),
+                max_poll_interval_ms=int(max_poll_interval * 1000),
+                fetch_max_wait_ms=fetch_max_wait_ms,
+                fetch_min_bytes=fetch_min_bytes,
+                max_partition_fetch_bytes=partition_fetch_bytes,
+                fetch_max_bytes=fetch_bytes,
+                bootstrap_timeout_ms=int(PATIENCE_S * 1000),
+                allow_auto_create_topics=False,
+                reconnect_backoff_max_ms=2_000,
+                metrics_enabled=False,
+                **security.options(),
+            ),
+            brokers,
+        )
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
+        """As `plumbing.bus.Consumer.subscribe`."""
+        self._consumer.subscribe(list(topics), listener=_Rebalance(self, listener) if listener else None)
+
+    def poll(self, timeout: float, max_records: int = 500) -> list[Record]:
+        """As `plumbing.bus.Consumer.poll`.
+
+        Raises:
+            BusError: the broker refuses (no right, corrupt record, fenced member).
+        """
+        try:
+            batches = self._consumer.poll(int(timeout * 1000), max_records)
+        except (kafka_errors.KafkaError, RuntimeError) as error:
+            raise BusError(f"cannot read from {self._brokers} as group {self._group} ({one_line(error)})") from error
+        return [
+            Record(
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                [(name, raw or b"") for name, raw in record.headers],
+            )
+            for batch in batches.values()
+            for record in batch
+        ]
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """As `plumbing.bus.Consumer.commit`. Within `on_revoked` it is sent when that returns, and never raises."""
+        if not offsets:
+            return
+        if self._deferred is not None:
+            self._deferred.update(offsets)
+            return
+        try:
+            self._consumer.commit(_kafka_offsets(offsets), timeout_ms=10_000)
+        except (kafka_errors.KafkaError, RuntimeError) as error:
+            raise BusError(f"group {self._group} at {self._brokers} takes no commit ({one_line(error)})") from error
+
+    def deferred_commits(self) -> _Deferred:
+        """For the rebalance adapter: collect commits while the listener runs on the client's own thread."""
+        return _Deferred(self)
+
+    async def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """For the rebalance adapter: commit from the client's own thread; a refusal is logged."""
+        try:
+            await self._consumer.commit_async(_kafka_offsets(offsets))
+        except kafka_errors.KafkaError as error:
+            log.warning("last commit before the partitions went was refused, they are read again: %s", one_line(error))
+
+    def committed(self, partition: TopicPartition) -> int | None:
+        """As `plumbing.bus.Consumer.committed`.
+
+        Raises:
+            BusError: the broker does not answer.
+        """
+        try:
+            offset: int | None = self._consumer.committed(KafkaPartition(*partition), timeout_ms=10_000)
+        except (kafka_errors.KafkaError, RuntimeError) as error:
+            raise BusError(f"cannot ask {self._brokers} for offsets of {self._group} ({one_line(error)})") from error
+        return offset
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        """As `plumbing.bus.Consumer.pause`; partitions that are no longer ours are passed over."""
+        self._consumer.pause(*_theirs(self.assignment() & set(partitions)))
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        """As `plumbing.bus.Consumer.resume`; partitions that are no longer ours are passed over."""
+        self._consumer.resume(*_theirs(self.assignment() & set(partitions)))
+
+    def assignment(self) -> set[TopicPartition]:
+        """As `plumbing.bus.Consumer.assignment`."""
+        return set(_ours(self._consumer.assignment()))
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """As `plumbing.bus.Consumer.lag`; asks the broker, also for paused partitions.
+
+        Raises:
+            BusError: the broker does not answer.
+        """
+        partitions = list(self._consumer.assignment())
+        if not partitions:
+            return {}
+        try:
+            ends = self._consumer.end_offsets(partitions, timeout_ms=10_000)
+            positions = {p: self._consumer.position(p, timeout_ms=10_000) for p in partitions}
+        except (kafka_errors.KafkaError, RuntimeError) as error:
+            raise BusError(f"cannot ask {self._brokers} for the ends of partitions ({one_line(error)})") from error
+        return {TopicPartition(p.topic, p.partition): max(0, ends[p] - (positions[p] or 0)) for p in partitions}
+
+    def close(self) -> None:
+        """As `plumbing.bus.Consumer.close`; `on_revoked` is called for what is still ours."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=5_000)
+        except (kafka_errors.KafkaError, RuntimeError) as error:
+            log.warning("leaving group %s at %s: %s", self._group, self._brokers, one_line(error))
+
+
+def _kafka_offsets(offsets: Mapping[TopicPartition, int]) -> dict[KafkaPartition, OffsetAndMetadata]:
+    return {KafkaPartition(p.topic, p.partition): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
