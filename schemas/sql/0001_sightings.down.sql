@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS sightings;
+DROP TABLE IF EXISTS sightings_raw;

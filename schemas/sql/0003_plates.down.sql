@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS plates_mv;
+DROP TABLE IF EXISTS plates;

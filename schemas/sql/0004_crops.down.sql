@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS crops;
+DROP TABLE IF EXISTS crops_raw;

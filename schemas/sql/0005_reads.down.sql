@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS reads;
+DROP TABLE IF EXISTS reads_raw;

@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS alerts;
+DROP TABLE IF EXISTS alerts_raw;

@@ -1,0 +1,4 @@
+DROP VIEW IF EXISTS cameras;
+DROP VIEW IF EXISTS cameras_mv;
+DROP TABLE IF EXISTS cameras_raw;
+DROP TABLE IF EXISTS camera_states;

@@ -1,0 +1,170 @@
+"""Client of ClickHouse's HTTP interface: of the process that owns the embedded store, or of a server.
+
+Comes in: http(s)://user:password@host:port/database. Goes out: a `Store`. Connections are kept alive and
+shared by threads through a small pool.
+"""
+
+import http.client
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote, urlencode, urlsplit
+
+from store import native
+from store.embedded import INSERT_SETTINGS, pick_types
+from store.interface import (
+    Parameters,
+    Row,
+    StoreError,
+    StoreMisconfigured,
+    StoreRejected,
+    StoreUnavailable,
+    as_store_error,
+    check_identifier,
+    check_rows,
+    redact,
+)
+from store.values import parameter_text
+
+_POOL = 8
+_CONNECT_SECONDS = 5.0
+
+
+class HttpStore:
+    """`Store` behind an HTTP port."""
+
+    def __init__(self, url: str, *, timeout: float = 300.0) -> None:
+        """`timeout`: seconds that one answer may take. Nothing is sent yet.
+
+        Raises:
+            StoreMisconfigured: `url` names no host.
+        """
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise StoreMisconfigured(f"store url {redact(url)!r} names no host")
+        self._shown = redact(url)
+        self._https = parts.scheme == "https"
+        self._host, self._port = parts.hostname, parts.port or (8443 if self._https else 8123)
+        self._database = parts.path.strip("/") or "default"
+        self._timeout = timeout
+        self._headers = {"User-Agent": "platefleet"}
+        if parts.username:
+            self._headers["X-ClickHouse-User"] = unquote(parts.username)
+        if parts.password:
+            self._headers["X-ClickHouse-Key"] = unquote(parts.password)
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._types: dict[str, dict[str, str]] = {}
+
+    def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
+        """See `Store.insert`."""
+        if not rows:
+            return
+        columns = check_rows(check_identifier(table), rows)
+        block = native.encode(table, self._column_types(table, columns), rows)
+        names = ", ".join(f"`{name}`" for name in columns)
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+        sql = f"INSERT INTO {table} ({names}) FORMAT Native"
+        try:
+            self._post({"query": sql, **settings}, block, inserting=True)
+        except StoreError as error:
+            if not isinstance(error, StoreUnavailable) or isinstance(error, StoreMisconfigured):
+                self._types.pop(table, None)
+            raise
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
+        """See `Store.query`."""
+        return native.decode(self.query_raw(sql, "Native", parameters))
+
+    def query_raw(self, sql: str, format: str, parameters: Parameters | None = None) -> bytes:
+        """See `Store.query_raw`."""
+        given = {f"param_{name}": parameter_text(value) for name, value in (parameters or {}).items()}
+        return self._post({"default_format": format, "wait_end_of_query": 1, **given}, sql.encode())
+
+    def execute(self, sql: str) -> None:
+        """See `Store.execute`."""
+        self._post({"wait_end_of_query": 1}, sql.encode())
+        self._types.clear()
+
+    def ping(self) -> None:
+        """See `Store.ping`; also says when user or password are wrong."""
+        self.query_raw("SELECT 1", "TSV")
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
+        known = self._types.get(table)
+        if known is None:
+            options = {"default_format": "Native", "wait_end_of_query": 1}
+            answer = self._post(options, f"DESCRIBE TABLE {table}".encode(), inserting=True)
+            known = {str(row["name"]): str(row["type"]) for row in native.decode(answer)}
+            self._types[table] = known
+        return pick_types(table, known, columns)
+
+    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+        """A connection, and whether it was used before (the other side may have closed it meanwhile)."""
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable(f"the store client of {self._shown} is closed")
+            if self._idle:
+                return self._idle.pop(), True
+        if self._https:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(self._host, self._port, timeout=_CONNECT_SECONDS, context=context), False
+        return http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_SECONDS), False
+
+    def _give_back(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _POOL:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _post(self, options: Mapping[str, object], body: bytes, *, inserting: bool = False) -> bytes:
+        target = "/?" + urlencode({"database": self._database, **options})
+        while True:
+            connection, used = self._take()
+            try:
+                if connection.sock is None:
+                    connection.connect()
+                connection.sock.settimeout(self._timeout)
+                connection.request("POST", target, body=body, headers=self._headers)
+                response = connection.getresponse()
+                data = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if used and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
+                    continue  # an idle connection that the other side had closed; inserts carry a token
+                words = str(error) or type(error).__name__
+                raise StoreUnavailable(f"store at {self._shown} does not answer: {words}") from None
+            if response.will_close:
+                connection.close()
+            else:
+                self._give_back(connection)
+            return self._checked(response, data, inserting)
+
+    def _checked(self, response: http.client.HTTPResponse, data: bytes, inserting: bool) -> bytes:
+        code = int(response.headers.get("X-ClickHouse-Exception-Code") or 0)
+        if response.status == 200 and not code:
+            return data
+        words = data.decode(errors="replace").strip() or f"HTTP status {response.status}"
+        if not code and "Code: " not in words:
+            # Not ClickHouse speaking: a proxy, or some other service on that port.
+            words = f"HTTP status {response.status}: {words[:200]}"
+            if response.status >= 500 or response.status in (408, 429):
+                raise StoreUnavailable(f"store at {self._shown}: {words}")
+            raise StoreMisconfigured(f"store at {self._shown}: {words}")
+        error = as_store_error(words, code, inserting=inserting)
+        if isinstance(error, StoreUnavailable):
+            raise type(error)(f"store at {self._shown}: {error}", error.code)
+        raise error
+
+
+__all__ = ["HttpStore", "StoreRejected"]

@@ -1,0 +1,239 @@
+"""Rows <-> ClickHouse's Native format, by the column code of clickhouse-driver: in all stores the same values.
+
+Comes in: rows as dicts and the table's column types, or an answer in Native. Goes out: bytes, or dicts.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from clickhouse_driver import errors
+from clickhouse_driver.block import ColumnOrientedBlock
+from clickhouse_driver.bufferedreader import BufferedSocketReader
+from clickhouse_driver.bufferedwriter import BufferedSocketWriter
+from clickhouse_driver.columns.service import write_column
+from clickhouse_driver.columns.util import get_inner_columns_with_types, get_inner_spec
+from clickhouse_driver.context import Context
+from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
+
+from store.interface import Row, StoreRejected
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_BUFFER = 1 << 20
+
+Converter = Callable[[Any], Any]
+Types = Sequence[tuple[str, str]]
+"""(column name, ClickHouse type)"""
+
+
+class _PlainNative:
+    """Server information that makes the driver write what files and HTTP carry: Native without block info."""
+
+    used_revision = 0
+
+    @staticmethod
+    def get_timezone() -> str:
+        return "UTC"
+
+
+class _Sink:
+    """What the driver's writer needs of a socket."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.parts.append(bytes(data))
+
+
+class _Source:
+    """What the driver's reader needs of a socket."""
+
+    def __init__(self, data: bytes) -> None:
+        self._stream = io.BytesIO(data)
+        self._size = len(data)
+
+    def recv_into(self, buffer: bytearray) -> int:
+        return self._stream.readinto(buffer)
+
+    @property
+    def drained(self) -> bool:
+        return self._stream.tell() == self._size
+
+
+def _context() -> Context:
+    context = Context()
+    context.server_info = _PlainNative()
+    context.client_settings = {"strings_as_bytes": False, "use_numpy": False, "strings_encoding": "utf-8"}
+    context.settings = {}
+    return context
+
+
+def _ticks(scale: int) -> Converter:
+    """datetime -> whole ticks of DateTime64(scale); naive means UTC. Integers pass as ticks."""
+    per_microsecond = 10 ** max(0, 6 - scale)
+    factor = 10 ** max(0, scale - 6)
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, datetime):
+            moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+            return ((moment - _EPOCH) // _MICROSECOND) // per_microsecond * factor
+        return value
+
+    return convert
+
+
+def _inner(spec: str, name: str) -> str:
+    inner: str = get_inner_spec(name, spec)
+    return inner
+
+
+def writer_for(spec: str) -> Converter | None:
+    """How a value of our rows becomes what the driver's column takes; None: as it is."""
+    if spec.startswith("DateTime64("):
+        return _ticks(int(spec[11 : spec.index(")")].split(",")[0]))
+    if spec.startswith("DateTime"):
+        return _ticks(0)
+    if spec.startswith("Nullable("):
+        return _optional(writer_for(_inner(spec, "Nullable")))
+    if spec.startswith("Array("):
+        return _each(writer_for(_inner(spec, "Array")))
+    if spec.startswith("Tuple("):
+        parts = get_inner_columns_with_types(_inner(spec, "Tuple"))
+        names = [name for name, _ in parts]
+        inners = [writer_for(kind) or _same for _, kind in parts]
+
+        def convert(value: Any) -> Any:
+            values = [value[name] for name in names] if isinstance(value, dict) else value
+            return tuple(inner(one) for inner, one in zip(inners, values, strict=True))
+
+        return convert
+    return None
+
+
+def reader_for(spec: str) -> Converter | None:
+    """How a value of the driver becomes ours: UUID -> str, named tuple -> dict; None: as it is."""
+    if spec == "UUID":
+        return str
+    for wrapper in ("Nullable", "LowCardinality"):
+        if spec.startswith(f"{wrapper}("):
+            return _optional(reader_for(_inner(spec, wrapper)))
+    if spec.startswith("Array("):
+        return _each(reader_for(_inner(spec, "Array")))
+    if spec.startswith("Tuple("):
+        parts = get_inner_columns_with_types(_inner(spec, "Tuple"))
+        inners = [reader_for(kind) or _same for _, kind in parts]
+        if not all(name for name, _ in parts):
+            return lambda value: tuple(inner(one) for inner, one in zip(inners, value, strict=True))
+        names = [name.strip("`") for name, _ in parts]
+        return lambda value: {n: inner(one) for n, inner, one in zip(names, inners, value, strict=True)}
+    return None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _optional(inner: Converter | None) -> Converter | None:
+    return None if inner is None else (lambda value: None if value is None else inner(value))
+
+
+def _each(inner: Converter | None) -> Converter | None:
+    return None if inner is None else (lambda value: [inner(one) for one in value])
+
+
+def columns_of(table: str, types: Types, rows: Sequence[Row]) -> list[list[Any]]:
+    """`rows` turned to columns, each value as the driver's column of that type takes it.
+
+    Raises:
+        StoreRejected: a value cannot be converted; `column` and `row` say which.
+    """
+    columns = []
+    for name, spec in types:
+        values: list[Any] = [row[name] for row in rows]
+        convert = writer_for(spec)
+        if convert is not None:
+            try:
+                values = [convert(value) for value in values]
+            except (TypeError, ValueError, KeyError, OverflowError):
+                number = _first_bad(convert, values)
+                shown = repr(values[number])[:80]
+                raise StoreRejected(f"{table}.{name}: {shown} is no {spec}", column=name, row=number) from None
+        columns.append(values)
+    return columns
+
+
+def _first_bad(convert: Converter, values: Sequence[Any]) -> int:
+    for number, value in enumerate(values):
+        try:
+            convert(value)
+        except (TypeError, ValueError, KeyError, OverflowError):
+            return number
+    return 0
+
+
+_WRITE_ERRORS = (errors.Error, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+def bad_value(table: str, types: Types, columns: Sequence[Sequence[Any]], error: Exception) -> StoreRejected:
+    """Find the value that the driver could not write, one by one, and say which it is."""
+    context = _context()
+    for (name, spec), values in zip(types, columns, strict=True):
+        for number, value in enumerate(values):
+            try:
+                write_column(context, name, spec, [value], BufferedSocketWriter(_Sink(), 4096))
+            except _WRITE_ERRORS:
+                shown = repr(value)[:80]
+                return StoreRejected(f"{table}.{name}: {shown} is no {spec}", column=name, row=number)
+    return StoreRejected(f"{table}: {error}")
+
+
+def encode(table: str, types: Types, rows: Sequence[Row]) -> bytes:
+    """`rows` as one Native block.
+
+    Raises:
+        StoreRejected: a value does not fit its column; `column` and `row` say which.
+    """
+    columns = columns_of(table, types, rows)
+    sink = _Sink()
+    try:
+        block = ColumnOrientedBlock(list(types), [list(values) for values in columns])
+        BlockOutputStream(BufferedSocketWriter(sink, _BUFFER), _context()).write(block)
+    except _WRITE_ERRORS as error:
+        raise bad_value(table, types, columns, error) from None
+    return b"".join(sink.parts)
+
+
+def to_dicts(types: Types, columns: Sequence[Sequence[Any]]) -> list[dict[str, object]]:
+    """Columns as the driver gives them to rows as ours."""
+    names = [name for name, _ in types]
+    converted: list[Sequence[Any]] = []
+    for (_, spec), values in zip(types, columns, strict=True):
+        convert = reader_for(spec)
+        converted.append(values if convert is None else [convert(value) for value in values])
+    return [dict(zip(names, values, strict=True)) for values in zip(*converted, strict=True)]
+
+
+def decode(data: bytes) -> list[dict[str, object]]:
+    """Any number of Native blocks to rows.
+
+    Raises:
+        StoreRejected: a column's type is not known to clickhouse-driver; ask with `query_raw` then.
+    """
+    source = _Source(data)
+    reader = BufferedSocketReader(source, _BUFFER)
+    stream = BlockInputStream(reader, _context())
+    rows: list[dict[str, object]] = []
+    while True:
+        try:
+            block = stream.read()
+        except EOFError:
+            if source.drained:
+                return rows
+            raise
+        except (errors.UnknownTypeError, NotImplementedError) as error:
+            raise StoreRejected(f"a column of the answer cannot be turned to Python ({error}): use query_raw") from None
+        if block.num_rows:
+            rows.extend(to_dicts(block.columns_with_types, block.get_columns()))

@@ -1,0 +1,174 @@
+"""A ClickHouse server over its native protocol, by clickhouse-driver.
+
+Comes in: clickhouse://user:password@host:9000/database (`clickhouses` for TLS). Goes out: a `Store`. A small
+pool of connections; one that broke is thrown away, so that the next call connects anew.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from clickhouse_driver import Client, errors
+
+from store import native
+from store.embedded import INSERT_SETTINGS, pick_types
+from store.interface import (
+    Parameters,
+    Row,
+    StoreError,
+    StoreMisconfigured,
+    StoreRejected,
+    StoreUnavailable,
+    as_store_error,
+    check_identifier,
+    check_rows,
+    redact,
+)
+
+MINIMUM_VERSION = (24, 3)
+"""The oldest server that the project's migrations run on."""
+
+_POOL = 8
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class ServerStore:
+    """`Store` behind ClickHouse's native port."""
+
+    def __init__(self, url: str, *, timeout: float = 300.0) -> None:
+        """`timeout`: seconds that one answer may take. Nothing is sent yet.
+
+        Raises:
+            StoreMisconfigured: `url` names no host.
+        """
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise StoreMisconfigured(f"store url {redact(url)!r} names no host")
+        self._shown = redact(url)
+        secure = parts.scheme == "clickhouses"
+        self._options: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or (9440 if secure else 9000),
+            "user": unquote(parts.username or "default"),
+            "password": unquote(parts.password or ""),
+            "database": parts.path.strip("/") or "default",
+            "secure": secure,
+            "connect_timeout": 5,
+            "send_receive_timeout": timeout,
+            "client_name": "platefleet",
+        }
+        self._idle: list[Client] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._types: dict[str, dict[str, str]] = {}
+
+    def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
+        """See `Store.insert`."""
+        if not rows:
+            return
+        names = check_rows(check_identifier(table), rows)
+        types = self._column_types(table, names)
+        columns = native.columns_of(table, types, rows)
+        sql = f"INSERT INTO {table} ({', '.join(f'`{name}`' for name in names)}) VALUES"
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "insert_block_size": len(rows)}
+
+        def send(client: Client) -> None:
+            # Copies: the driver changes the lists that it writes.
+            client.execute(sql, [list(values) for values in columns], columnar=True, settings=settings)
+
+        try:
+            self._run(send, inserting=True)
+        except StoreRejected as error:
+            self._types.pop(table, None)
+            if error.code:
+                raise
+            raise native.bad_value(table, types, columns, error) from None
+        except StoreMisconfigured:
+            self._types.pop(table, None)
+            raise
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
+        """See `Store.query`."""
+
+        def ask(client: Client) -> tuple[Any, list[tuple[str, str]]]:
+            columns, types = client.execute(sql, parameters or None, with_column_types=True, columnar=True)
+            return columns, types
+
+        columns, types = self._run(ask)
+        return native.to_dicts(types, columns) if columns else []
+
+    def query_raw(self, sql: str, format: str, parameters: Parameters | None = None) -> bytes:
+        """See `Store.query_raw`. The native protocol carries blocks alone: give an http:// address for formats."""
+        raise StoreRejected(f"format {format} needs an http:// address of the store; {self._shown} speaks blocks only")
+
+    def execute(self, sql: str) -> None:
+        """See `Store.execute`."""
+        self._run(lambda client: client.execute(sql))
+        self._types.clear()
+
+    def ping(self) -> None:
+        """See `Store.ping`; also says when user or password are wrong."""
+        self._run(lambda client: client.execute("SELECT 1"))
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for client in idle:
+            client.disconnect()
+
+    def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
+        known = self._types.get(table)
+        if known is None:
+            described: Any = self._run(lambda client: client.execute(f"DESCRIBE TABLE {table}"), inserting=True)
+            known = {str(row[0]): str(row[1]) for row in described}
+            self._types[table] = known
+        return pick_types(table, known, columns)
+
+    def _take(self) -> Client:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable(f"the store client of {self._shown} is closed")
+            if self._idle:
+                return self._idle.pop()
+        return Client(**self._options, settings={"strings_encoding": "utf-8"})
+
+    def _run(self, work: Callable[[Client], T], *, inserting: bool = False) -> T:
+        client = self._take()
+        try:
+            result = work(client)
+        except BaseException as error:
+            client.disconnect()
+            found = self._translated(error, inserting)
+            if found is None:
+                raise
+            raise found from None
+        with self._lock:
+            if not self._closed and len(self._idle) < _POOL:
+                self._idle.append(client)
+                return result
+        client.disconnect()
+        return result
+
+    def _translated(self, error: BaseException, inserting: bool) -> StoreError | None:
+        if isinstance(error, errors.ServerException):
+            found = as_store_error(_words(error), error.code, inserting=inserting)
+            if isinstance(found, StoreUnavailable):
+                return type(found)(f"store at {self._shown}: {found}", found.code)
+            return found
+        if isinstance(error, errors.NetworkError | errors.SocketTimeoutError | OSError | EOFError):
+            words = " ".join(str(error).split()) or type(error).__name__
+            return StoreUnavailable(f"store at {self._shown} does not answer: {words}")
+        if isinstance(error, errors.Error | ValueError | TypeError | AttributeError | IndexError):
+            return StoreRejected(" ".join(str(error).split()))
+        return None
+
+
+def _words(error: errors.ServerException) -> str:
+    """The server's message without its stack trace."""
+    text = str(error.message).partition("Stack trace:")[0].strip()
+    return text if text.startswith("Code:") else f"Code: {error.code}. {text}"
