@@ -74,7 +74,7 @@ def bf16_gain() -> float:
     times = {}
     with torch.inference_mode():
         for dtype in (torch.float32, torch.bfloat16):
-            network = layers.to(dtype=dtype, memory_format=torch.channels_last)
+            network = layers.to(dtype=dtype).to(memory_format=torch.channels_last)
             picture = torch.zeros(1, 32, 48, 80, dtype=dtype).to(memory_format=torch.channels_last)
             network(picture)
             times[dtype] = min(_seconds(network, picture) for _ in range(5))

@@ -100,7 +100,7 @@ class TestOpening:
 
 
 def licensed_sources(licence: Licence = "any") -> frozenset[str]:
-    """The sources that `licence` allows: `any`, `stated` (a licence file exists), `permissive` (MIT, Apache and kin)."""
+    """The sources that `licence` allows: `any`, `stated` (has a licence file), `permissive` (MIT and kin)."""
     if licence not in get_args(Licence):
         raise DataError(f"unknown licence filter {licence!r}; choose one of {', '.join(get_args(Licence))}")
     if licence == "any":
@@ -175,7 +175,7 @@ def load_crops(
 
 @contextmanager
 def open_test(purpose: str, *, log: Path = TEST_LOG) -> Iterator[TestOpening]:
-    """Hand out the right to read `test`; on leaving, also by an error, one line with date, commit and result is kept."""
+    """Hand out the right to read `test`; on leaving, also by an error, a line with date, commit and result is kept."""
     opening = TestOpening(purpose)
     try:
         yield opening

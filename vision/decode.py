@@ -1,0 +1,106 @@
+"""Compressed bytes to a picture: JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000, PPM in, BGR uint8 out.
+
+The header is read first, so a picture of absurd size is refused before anything is allocated. Outcomes:
+grey, palette and one-bit pictures become BGR; 16 bits become 8 (the high byte); an alpha plane is dropped; CMYK and Lab
+are converted by their colour model; an EXIF orientation is applied, so that pixels (and corners reported in them) are
+those of the upright photograph; of an animation the first picture is taken. A cut-off file is an error, never half a
+picture.
+
+Errors: `DecodeError` (a ValueError) whose `reason` is one of `REASONS`.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
+
+from vision.types import Image
+
+Reason = Literal["empty", "not-an-image", "too-large", "truncated", "unsupported"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+MAX_PIXELS = 100_000_000
+"""Pictures of more pixels are refused: 300 MB when decoded."""
+
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+_BY_PILLOW = frozenset({"CMYK", "LAB", "YCCK"})
+# our own limit is checked on the header; Pillow's warning about the same would only add a line
+warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)
+
+
+class DecodeError(ValueError):
+    """The bytes are no usable picture; `reason` is fit for a dead letter, the message says more."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def picture_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height in the stored order, from the header alone; raises `DecodeError`."""
+    with _header(data, max_pixels) as header:
+        return header.size
+
+
+def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image:
+    """The upright picture, height x width x 3, BGR; raises `DecodeError`."""
+    with _header(data, max_pixels) as header:
+        size = header.size
+        if header.mode in _BY_PILLOW:
+            return _decode_by_pillow(header)
+        kind = header.format or "picture"
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        if _whole(data, kind):
+            raise DecodeError("unsupported", f"this {kind} picture uses a variant that cannot be decoded")
+        raise DecodeError(
+            "truncated", f"{kind} picture of {size[0]} x {size[1]} is cut off or damaged: {len(data)} bytes"
+        )
+    return picture  # type: ignore[return-value]
+
+
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
+    """Decode a file; raises `DecodeError` that names it, or `OSError` when it cannot be read."""
+    try:
+        return decode_image(path.read_bytes(), max_pixels)
+    except DecodeError as error:
+        raise DecodeError(error.reason, f"{path}: {error}") from error
+
+
+def _header(data: bytes, max_pixels: int) -> PillowImage.Image:
+    if not data:
+        raise DecodeError("empty", "no bytes where a picture was expected")
+    try:
+        header = PillowImage.open(io.BytesIO(data), formats=_FORMATS)
+    except PillowImage.DecompressionBombError as error:
+        raise DecodeError("too-large", f"picture refused: more than {max_pixels} pixels ({error})") from error
+    except UnidentifiedImageError:
+        raise DecodeError("not-an-image", f"{len(data)} bytes that are no picture of a known kind") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise DecodeError("truncated", f"the picture's header is damaged: {error}") from error
+    width, height = header.size
+    if width * height > max_pixels:
+        raise DecodeError("too-large", f"picture refused: {width} x {height} is more than {max_pixels} pixels")
+    return header
+
+
+def _decode_by_pillow(header: PillowImage.Image) -> Image:
+    try:
+        upright = ImageOps.exif_transpose(header).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DecodeError("truncated", f"{header.format} picture is cut off or damaged: {error}") from error
+    return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+
+
+def _whole(data: bytes, kind: str) -> bool:
+    """Whether Pillow can read all of what OpenCV refused: then it is the variant, not the bytes, that is at fault."""
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=(kind,)) as picture:
+            picture.load()
+    except (OSError, ValueError, SyntaxError, EOFError):
+        return False
+    return True

@@ -1,0 +1,332 @@
+"""The plate detector: pictures of any sizes come in, plates with four corners and a confidence go out.
+
+One small fully convolutional network looks at the whole picture, letterboxed so that it holds about 640 x 384 pixels
+whatever its aspect. On a grid of one cell per 8 x 8 pixels it says how likely a plate's middle lies in the cell, where
+the plate's upright box is, and where in that box its four corners sit. Corners are stretched to touch all four sides
+of the box, so box and corners always agree.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vision.device import Placement, place
+from vision.registry import ModelFolder, load_weights, read_folder
+from vision.types import Detection, Image
+
+STRIDE = 8
+"""Pixels of network input per cell of the output grid."""
+ALIGN = 32
+"""Network inputs are multiples of this many pixels on both sides."""
+DEFAULT_TILES = 240
+"""Size of the input in tiles of 32 x 32: 240 is 640 x 384."""
+_MAX_UPSCALE = 2.0
+_CANDIDATES = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Channels per stage (strides 2 to 32), residual blocks per stage (strides 4 to 32), channels of the neck."""
+
+    widths: tuple[int, ...] = (16, 24, 48, 96, 128)
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    neck: int = 64
+
+
+class DetectorNet(nn.Module):
+    """B x 3 x H x W (normalised BGR) to the heat logits B x H/8 x W/8 and the geometry B x 12 x H/8 x W/8."""
+
+    def __init__(self, architecture: Architecture = Architecture()) -> None:
+        super().__init__()
+        w, n, neck = architecture.widths, architecture.blocks, architecture.neck
+        self.stride4 = nn.Sequential(_conv(3, w[0], 3, 2), _conv(w[0], w[1], 3, 2), *(_Slim(w[1]) for _ in range(n[0])))
+        self.stride8 = nn.Sequential(_conv(w[1], w[2], 3, 2), *(_Slim(w[2]) for _ in range(n[1])))
+        self.stride16 = nn.Sequential(_conv(w[2], w[3], 3, 2), *(_Residual(w[3]) for _ in range(n[2])))
+        self.stride32 = nn.Sequential(_conv(w[3], w[4], 3, 2), *(_Residual(w[4]) for _ in range(n[3])))
+        self.from32, self.from16, self.from8 = _conv(w[4], neck, 1), _conv(w[3], neck, 1), _conv(w[2], neck, 1)
+        self.join16, self.join8 = _conv(neck, neck), _conv(neck, neck)
+        self.heat = nn.Conv2d(neck, 1, 1)
+        self.geometry = nn.Conv2d(neck, 12, 1)
+        nn.init.constant_(self.heat.bias, -4.6)  # type: ignore[arg-type]  # plates are rare: start at 1 %
+        with torch.no_grad():
+            # start at a plate of 8 x 3 cells whose corners are the corners of its box
+            start = [0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+            self.geometry.bias.copy_(torch.tensor(start))  # type: ignore[union-attr]
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        at8 = self.stride8(self.stride4(pictures))
+        at16 = self.stride16(at8)
+        at32 = self.stride32(at16)
+        joined16 = self.join16(_double(self.from32(at32)) + self.from16(at16))
+        joined8 = self.join8(_double(joined16) + self.from8(at8))
+        return self.heat(joined8)[:, 0], self.geometry(joined8)
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv(width, width // 2), _conv(width // 2, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class _Slim(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.body = nn.Sequential(_conv(width, half, 1), _conv(half, half), _conv(half, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def _double(x: Tensor) -> Tensor:
+    return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def fuse(network: nn.Module) -> nn.Module:
+    """Fold every batch norm into its convolution, in place; the network must be in eval mode and stay there."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential) and len(module) == 3 and isinstance(module[1], nn.BatchNorm2d):
+            convolution = module[0]
+            assert isinstance(convolution, nn.Conv2d)
+            module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, module[1])
+            module[1] = nn.Identity()
+    return network
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a picture lies on the network's input: scaled by (`scale_x`, `scale_y`), from the top left corner on."""
+
+    height: int
+    width: int
+    scale_x: float
+    scale_y: float
+    inner_height: int
+    inner_width: int
+
+    def to_picture(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (..., 2) on the input to pixels of the picture."""
+        return (points / np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
+
+    def to_input(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (..., 2) of the picture to pixels of the input."""
+        return (points * np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def letterbox(width: int, height: int, tiles: int = DEFAULT_TILES) -> Letterbox:
+    """The input shape of at most `tiles` tiles of 32 x 32 that shows a width x height picture largest."""
+    best: tuple[float, int, int, int] | None = None
+    for rows in range(1, tiles + 1):
+        columns = tiles // rows
+        scale = min(rows * ALIGN / height, columns * ALIGN / width, _MAX_UPSCALE)
+        # no more tiles than this scale fills: the rest would be empty work
+        rows_used = max(1, -(-round(height * scale) // ALIGN))
+        columns_used = max(1, -(-round(width * scale) // ALIGN))
+        found = (scale, -rows_used * columns_used, rows_used, columns_used)
+        if best is None or found > best:
+            best = found
+    assert best is not None
+    scale, _, rows, columns = best
+    inner_width = min(columns * ALIGN, max(1, round(width * scale)))
+    inner_height = min(rows * ALIGN, max(1, round(height * scale)))
+    return Letterbox(
+        rows * ALIGN, columns * ALIGN, inner_width / width, inner_height / height, inner_height, inner_width
+    )
+
+
+def shrink(image: Image, box: Letterbox) -> Image:
+    """The picture at the size that it has on the network's input, without the border."""
+    if image.shape[:2] == (box.inner_height, box.inner_width):
+        return image
+    # linear is exact averaging at a half and quick; below that it would alias thin strokes away
+    way = cv2.INTER_AREA if box.scale_x < 0.45 else cv2.INTER_LINEAR
+    return cv2.resize(image, (box.inner_width, box.inner_height), interpolation=way)  # type: ignore[return-value]
+
+
+def normalise(picture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """H x W x 3 uint8 to 3 x H x W with mean 0 per channel and about unit spread: evens out night, haze and casts.
+
+    Training and inference share this; the border of a letterbox is zero, the picture's own mean.
+    """
+    planes = picture.permute(2, 0, 1).to(torch.float32)
+    mean = planes.mean(dim=(1, 2), keepdim=True)
+    spread = (planes - mean).square().mean().sqrt()
+    return ((planes - mean) / (spread + 8.0)).to(dtype)
+
+
+def boxes_and_corners(geometry: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """N x 12 raw geometry at N cells to upright boxes N x 4 (middle x, y, width, height) and raw box-relative corners.
+
+    Boxes are in input pixels; corners N x 4 x 2 are in units of the box, (0, 0) its top left, (1, 1) its bottom right.
+    """
+    x = (column + 0.5 + geometry[:, 0]) * STRIDE
+    y = (row + 0.5 + geometry[:, 1]) * STRIDE
+    size = geometry[:, 2:4].clamp(-3.0, 5.0).exp() * STRIDE
+    return torch.cat([x[:, None], y[:, None], size], dim=1), geometry[:, 4:].reshape(-1, 4, 2)
+
+
+def stretch(boxes: NDArray[np.float32], relative: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes N x 4 and box-relative corners N x 4 x 2 to corners N x 4 x 2 in pixels that touch all sides of the box."""
+    low, high = relative.min(axis=1, keepdims=True), relative.max(axis=1, keepdims=True)
+    unit = (relative - low) / np.maximum(high - low, 1e-3)
+    # four points that enclose too little are no plate's corners: fall back on the box itself
+    thin = _areas(unit) < 0.25
+    unit[thin] = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    return (boxes[:, None, :2] + (unit - 0.5) * boxes[:, None, 2:]).astype(np.float32)
+
+
+def _areas(quads: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Signed areas of quadrangles N x 4 x 2, positive when clockwise on the screen."""
+    following = np.roll(quads, -1, axis=1)
+    return ((quads[..., 0] * following[..., 1] - following[..., 0] * quads[..., 1]).sum(axis=1) / 2).astype(np.float32)
+
+
+def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: float) -> list[int]:
+    """Indices that stay, best first: a box is dropped when it overlaps a better one by more than `overlap` (IoU),
+    or lies for the most part inside one."""
+    x0, y0 = boxes[:, 0] - boxes[:, 2] / 2, boxes[:, 1] - boxes[:, 3] / 2
+    x1, y1 = x0 + boxes[:, 2], y0 + boxes[:, 3]
+    area = boxes[:, 2] * boxes[:, 3]
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        wide = np.minimum(x1[best], x1[rest]) - np.maximum(x0[best], x0[rest])
+        high = np.minimum(y1[best], y1[rest]) - np.maximum(y0[best], y0[rest])
+        common = np.maximum(wide, 0) * np.maximum(high, 0)
+        iou = common / np.maximum(area[best] + area[rest] - common, 1e-6)
+        inside = common / np.maximum(np.minimum(area[best], area[rest]), 1e-6)
+        order = rest[(iou <= overlap) & (inside <= 0.8)]
+    return kept
+
+
+class TorchDetector:
+    """The committed network behind `vision.types.Detector`; picture sizes may differ within a batch."""
+
+    def __init__(
+        self,
+        network: DetectorNet,
+        placement: Placement,
+        *,
+        threshold: float,
+        overlap: float = 0.4,
+        tiles: int = DEFAULT_TILES,
+        max_batch: int | None = None,
+        version: str = "detector",
+    ) -> None:
+        fused = fuse(network.eval()).to(device=placement.device, dtype=placement.dtype)
+        self._network = fused.to(memory_format=torch.channels_last)
+        self.placement, self.version = placement, version
+        self.threshold, self.tiles = threshold, tiles
+        self._overlap = overlap
+        # on a processor larger batches fall out of its caches and are slower per picture
+        self._max_batch = max_batch or (4 if placement.device.type == "cpu" else 64)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        threshold: float | None = None,
+    ) -> "TorchDetector":
+        """From a folder with `card.json` and its weights; raises `ModelError`, `DeviceError`."""
+        return cls.from_model(read_folder(folder), device, precision, threads, threshold)
+
+    @classmethod
+    def from_model(
+        cls,
+        model: ModelFolder,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        threshold: float | None = None,
+    ) -> "TorchDetector":
+        """From a folder that the registry has read."""
+        torch.set_num_threads(threads)
+        network = DetectorNet(architecture_of(model.card["architecture"]))
+        load_weights(model, network)
+        return cls(
+            network,
+            place(device, precision),
+            threshold=model.card["threshold"] if threshold is None else threshold,
+            tiles=model.card["tiles"],
+            version=model.version,
+        )
+
+    def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
+        """One list per picture, best first; raises `ValueError` for an array that is no H x W x 3 uint8 picture."""
+        boxes = []
+        for number, image in enumerate(images):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+                raise ValueError(f"picture {number} is {image.dtype} {image.shape}; wanted height x width x 3, uint8")
+            boxes.append(letterbox(image.shape[1], image.shape[0], self.tiles))
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, box in enumerate(boxes):
+            groups.setdefault((box.height, box.width), []).append(number)
+        results: list[list[Detection]] = [[] for _ in images]
+        for shape, members in groups.items():
+            for begin in range(0, len(members), self._max_batch):
+                chunk = members[begin : begin + self._max_batch]
+                found = self._forward(shape, [shrink(images[number], boxes[number]) for number in chunk])
+                for number, plates in zip(chunk, found, strict=True):
+                    results[number] = self._detections(plates, boxes[number])
+        return results
+
+    @torch.inference_mode()
+    def _forward(self, shape: tuple[int, int], pictures: list[Image]) -> list[NDArray[np.float32]]:
+        """Pictures of one input shape to N x 13 candidates each: score, box (4), box-relative corners (8)."""
+        device, dtype = self.placement.device, self.placement.dtype
+        batch = torch.zeros((len(pictures), 3, *shape), dtype=dtype, device=device).to(
+            memory_format=torch.channels_last
+        )
+        for slot, picture in zip(batch, pictures, strict=True):
+            tensor = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
+            slot[:, : picture.shape[0], : picture.shape[1]] = normalise(tensor, dtype)
+        heat, geometry = self._network(batch)
+        heat, geometry = heat.float().sigmoid(), geometry.float()
+        peaks = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
+        flat = (heat * peaks).flatten(1)
+        scores, cells = flat.topk(min(_CANDIDATES, flat.shape[1]), dim=1)
+        columns, rows = cells % heat.shape[2], cells // heat.shape[2]
+        picked = geometry.flatten(2).gather(2, cells[:, None].expand(-1, 12, -1)).transpose(1, 2)
+        boxes, corners = boxes_and_corners(picked.reshape(-1, 12), columns.flatten(), rows.flatten())
+        packed = torch.cat([scores.flatten()[:, None], boxes, corners.flatten(1)], dim=1).cpu().numpy()
+        return list(packed.reshape(len(pictures), -1, 13))
+
+    def _detections(self, candidates: NDArray[np.float32], box: Letterbox) -> list[Detection]:
+        candidates = candidates[candidates[:, 0] >= self.threshold]
+        if not len(candidates):
+            return []
+        kept = candidates[suppress(candidates[:, 1:5], candidates[:, 0], self._overlap)]
+        corners = box.to_picture(stretch(kept[:, 1:5], kept[:, 5:].reshape(-1, 4, 2)))
+        return [
+            Detection(corners=quad, confidence=float(score)) for quad, score in zip(corners, kept[:, 0], strict=True)
+        ]
+
+
+def architecture_of(card: dict[str, object]) -> Architecture:
+    """The architecture that a card names."""
+    widths, blocks, neck = card["widths"], card["blocks"], card["neck"]
+    assert isinstance(widths, list)
+    assert isinstance(blocks, list)
+    assert isinstance(neck, int)
+    return Architecture(tuple(widths), tuple(blocks), neck)

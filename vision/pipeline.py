@@ -1,0 +1,86 @@
+"""Pictures to plates read: pictures of any sizes in, for each its plates, found, straightened and read, out.
+
+Detection is batched across the pictures; then the crops of all plates of all pictures go through the reader as one
+batch and are handed back to their pictures.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vision.detector import TorchDetector
+from vision.reader import TorchReader
+from vision.rectify import rectify
+from vision.registry import find_model
+from vision.types import Detector, Image, PlateResult, Reader
+
+
+@dataclass(slots=True)
+class PipelineStats:
+    """Sums since the pipeline was made; seconds of wall time."""
+
+    pictures: int = 0
+    plates: int = 0
+    detect_seconds: float = 0.0
+    rectify_seconds: float = 0.0
+    read_seconds: float = 0.0
+
+
+class PlatePipeline:
+    """A detector and a reader behind one call; not safe for use by several threads at once."""
+
+    def __init__(self, detector: Detector, reader: Reader, model_version: str) -> None:
+        self.detector, self.reader = detector, reader
+        self.model_version = model_version
+        """Such as `detector-v1.1a2b3c4d+reader-v1.5e6f7a8b`."""
+        self.stats = PipelineStats()
+
+    @classmethod
+    def load(
+        cls,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        detector: str = "default",
+        reader: str = "default",
+    ) -> "PlatePipeline":
+        """Load the named models; raises `ModelError` for an unknown or damaged one, `DeviceError` for a device."""
+        finding, reading = find_model("detector", detector), find_model("reader", reader)
+        return cls(
+            TorchDetector.from_model(finding, device, precision, threads),
+            TorchReader.load(reading.path, device, precision, threads),
+            f"{finding.version}+{reading.version}",
+        )
+
+    def read(self, images: Sequence[Image]) -> list[list[PlateResult]]:
+        """For each picture (height x width x 3, BGR uint8) its plates, surest detection first."""
+        begin = time.perf_counter()
+        found = self.detector.detect(images)
+        detected = time.perf_counter()
+        crops = [
+            # detections count from the picture's edge, the rectifier from the middle of its first pixel
+            rectify(image, detection.corners - np.float32(0.5), self.reader.crop_size)
+            for image, detections in zip(images, found, strict=True)
+            for detection in detections
+        ]
+        straightened = time.perf_counter()
+        texts = iter(self.reader.read(crops)) if crops else iter(())
+        pieces = iter(crops)
+        results = [
+            [PlateResult(detection, next(texts), crop := next(pieces), sharpness(crop)) for detection in detections]
+            for detections in found
+        ]
+        self.stats.pictures += len(images)
+        self.stats.plates += len(crops)
+        self.stats.detect_seconds += detected - begin
+        self.stats.rectify_seconds += straightened - detected
+        self.stats.read_seconds += time.perf_counter() - straightened
+        return results
+
+
+def sharpness(crop: Image) -> float:
+    """Variance of the Laplacian of the grey crop: 0 for a flat one, thousands for crisp strokes."""
+    return float(cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
