@@ -135,7 +135,7 @@ class ServerStore:
                 raise StoreUnavailable(f"the store client of {self._shown} is closed")
             if self._idle:
                 return self._idle.pop()
-        return Client(**self._options, settings={"strings_encoding": "utf-8"})
+        return Client(**self._options, settings={"strings_encoding": "utf-8", "server_side_params": True})
 
     def _run(self, work: Callable[[Client], T], *, inserting: bool = False) -> T:
         client = self._take()
