@@ -1,0 +1,335 @@
+"""One camera's frames: a world and a frame number in, a picture and the truth about its plates out."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cameras.simulator import ground, scenery, vehicles, weather
+from cameras.simulator.geometry import Camera, Floats, View, quad_height
+from cameras.simulator.light import Conditions, light_for
+from cameras.simulator.plates import paint_plate, plate_corners
+from cameras.simulator.route import Pose
+from cameras.simulator.traffic import light_is_green
+from cameras.simulator.truth import (
+    MAX_HIDDEN,
+    MAX_HIDDEN_LEGIBLE,
+    MAX_SMEAR,
+    MAX_TURN_DEG,
+    MIN_LEGIBLE_PX,
+    MIN_VISIBLE_PX,
+    Observation,
+)
+from cameras.simulator.world import World, sprite
+
+Image = NDArray[np.uint8]
+
+_SEE_M = 110.0
+_HOUSES_M = 170.0
+_TREES_M = 100.0
+_EYE_AHEAD_M = 0.35
+"""The lens sits this far ahead of the vehicle's middle."""
+_SHUTTER_S = {"sun": 1 / 640, "overcast": 1 / 320, "dusk": 1 / 110, "night": 1 / 70}
+_NEVER = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInfo:
+    """Where the camera was."""
+
+    seq: int
+    captured_at: int
+    pose: Pose
+    speed: float
+
+
+@dataclass
+class _Seen:
+    actor: int
+    ahead: float
+    right: float
+    yaw: float
+    placed: vehicles.Placed
+    closing: float
+    """Metres per second that it comes nearer."""
+
+
+class CameraView:
+    """Renders one camera of a drive; frames may be asked for in any order."""
+
+    def __init__(self, world: World, number: int, conditions: Conditions, size: tuple[int, int]) -> None:
+        self._world, self._number, self.conditions = world, number, conditions
+        self.camera_id = f"camera-{number + 1:02d}"
+        rng = np.random.default_rng(np.random.SeedSequence([world.seed, 77, number]))
+        self._light = light_for(conditions, rng)
+        self._camera = Camera(*size)
+        self._actor = world.traffic.camera_actor(number)
+        self._clock_ms = int(rng.integers(0, 90))
+        # what stands beside the road is the same for all cameras, only its light differs
+        place = np.random.default_rng(np.random.SeedSequence([world.seed, 5]))
+        leafy = bool(place.random() < 0.6)
+        shadows = "shadows" in conditions.effects
+        texture = ground.road_texture(place, self._light, leafy, shadows)
+        self._ground = ground.Ground(self._camera, texture)
+        self._strip = scenery.sky_strip(self._camera, self._light, place, conditions.daylight != "sun")
+        lines = (ground.ROAD_LEFT - 4.4, ground.ROAD_RIGHT + 4.4)
+        self._houses = scenery.make_houses(place, self._light, world.route.length, lines)
+        trees = [scenery.make_sprite(*scenery.tree(place, self._light), 6.0, 8.0) for _ in range(4)]
+        self._props = self._plant(place, trees, leafy)
+        self._lens = weather.Lens(self._camera, conditions, self._light, rng)
+        self._cone = weather.headlight_cone(self._camera) if self._light.night else None
+        self._glows = {
+            "red": weather.glow_sprite(96, (0.12, 0.1, 0.75)),
+            "white": weather.glow_sprite(160, (0.82, 0.92, 1.0), spikes=True),
+            "lamp": weather.glow_sprite(96, (0.45, 0.75, 0.95)),
+        }
+        self._looks: dict[int, vehicles.Look] = {}
+        self._shutter = _SHUTTER_S[conditions.daylight] * (3.2 if "motion_blur" in conditions.effects else 1.0)
+        self._canvas = np.empty((self._camera.height, self._camera.width, 3), np.uint8)
+
+    def _plant(
+        self, rng: np.random.Generator, trees: list[scenery.Sprite], leafy: bool
+    ) -> list[tuple[float, float, scenery.Sprite | None]]:
+        """Trees and lamps as (s, right of the middle, sprite); None for a traffic light's pole."""
+        props: list[tuple[float, float, scenery.Sprite | None]] = []
+        post = scenery.lamp_post(self._light.night)
+        for side in (ground.ROAD_LEFT - 1.5, ground.ROAD_RIGHT + 1.5):
+            s = float(rng.uniform(0, 10))
+            while s < self._world.route.length - 5:
+                pick = trees[int(rng.integers(len(trees)))]
+                if rng.random() < (0.85 if leafy else 0.35):
+                    props.append((s, side, pick))
+                else:
+                    props.append((s, side, post))
+                s += float(rng.uniform(11, 24))
+        props.extend((line, ground.ROAD_RIGHT + 0.6, None) for line in self._world.traffic.lights)
+        return props
+
+    def info(self, frame: int) -> FrameInfo:
+        """Time, position, heading and speed of a frame."""
+        traffic, world = self._world.traffic, self._world
+        s = float(traffic.s[frame, self._actor]) + _EYE_AHEAD_M
+        pose = world.route.pose_at(s, float(traffic.lateral[frame, self._actor]))
+        at = world.start_ms + self._clock_ms + round(frame * 1000 / world.fps)
+        return FrameInfo(frame, at, pose, round(float(traffic.speed[frame, self._actor]), 3))
+
+    def view(self, frame: int) -> View:
+        """How the road lies before the camera."""
+        traffic = self._world.traffic
+        s = float(traffic.s[frame, self._actor]) + _EYE_AHEAD_M
+        speed = float(traffic.speed[frame, self._actor])
+        jolt = np.random.default_rng([self._world.seed, self._number, frame]).normal(0, 1)
+        shake = round(float(np.clip(jolt * 0.13 * speed, -4, 4)) * self._camera.width / 1280)
+        lateral = float(traffic.lateral[frame, self._actor])
+        return View(s, lateral, self._world.route.curvature_at(s + 12.0), shake, speed)
+
+    def render(self, frame: int, plates: bool = True) -> tuple[Image, list[Observation]]:
+        """The picture (valid until the next call) and what is true of it. `plates=False` leaves the plates blank."""
+        view, canvas, light = self.view(frame), self._canvas, self._light
+        info = self.info(frame)
+        t = frame / self._world.fps
+        scenery.draw_sky(
+            canvas, self._strip, self._camera, view, float(np.radians(info.pose.heading)), self._ground.top
+        )
+        self._ground.draw(canvas, view)
+        if self._cone is not None:
+            cv2.multiply(canvas, self._cone, dst=canvas, scale=1 / 255)
+        seen = self._vehicles(frame, view)
+        things: list[tuple[float, int, object]] = [(v.ahead, 2, v) for v in seen]
+        things += self._roadside(view)
+        things.sort(key=lambda item: (-item[0], item[1]))
+        rows: list[Observation] = []
+        for ahead, sort, thing in things:
+            if sort == 0 and isinstance(thing, scenery.House):
+                scenery.draw_house(canvas, thing, self._camera, view, ahead, light)
+            elif sort == 1 and isinstance(thing, tuple):
+                right, picture, line = thing
+                shown = picture or scenery.traffic_light(light_is_green(line, t))
+                scenery.draw_sprite(canvas, shown, self._camera, view, ahead, right)
+            elif isinstance(thing, _Seen):
+                rows += self._draw_vehicle(canvas, thing, seen, view, info, plates)
+        self._lens.finish(canvas, frame, t)
+        return canvas, rows
+
+    def _roadside(self, view: View) -> list[tuple[float, int, object]]:
+        length = self._world.route.length
+        out: list[tuple[float, int, object]] = []
+        for house in self._houses:
+            near = (house.s - view.s + length / 2) % length - length / 2
+            if -house.length < near < _HOUSES_M:
+                out.append((max(near, 8.0), 0, house) if near < 8.0 else (near, 0, house))
+        for s, right, picture in self._props:
+            ahead = (s - view.s + length / 2) % length - length / 2
+            if 3.0 < ahead < _TREES_M:
+                out.append((ahead, 1, (right, picture, s)))
+        return out
+
+    def _vehicles(self, frame: int, view: View) -> list[_Seen]:
+        traffic, length = self._world.traffic, self._world.route.length
+        ahead = (traffic.s[frame] - view.s + length / 2) % length - length / 2
+        before = max(frame - 1, 0)
+        out = []
+        for index in np.flatnonzero((ahead > -7.0) & (ahead < _SEE_M)).tolist():
+            if index == self._actor:
+                continue
+            actor = traffic.actors[index]
+            turn = float(traffic.yaw[frame, index]) + (np.pi if actor.oncoming else 0.0)
+            right = float(traffic.lateral[frame, index])
+            look = self._look(index)
+            placed, _ = vehicles.place(look, self._camera, view, float(ahead[index]), right, turn)
+            if placed is None:
+                continue
+            own = float(traffic.speed[frame, index]) * (-1 if actor.oncoming else 1)
+            braking = float(traffic.speed[frame, index]) < float(traffic.speed[before, index]) - 0.15 or (
+                not actor.parked and float(traffic.speed[frame, index]) < 0.2
+            )
+            seen = _Seen(index, float(ahead[index]), right, turn, placed, view.speed - own)
+            seen.placed = placed
+            self._braking = {**getattr(self, "_braking", {}), index: braking}
+            out.append(seen)
+        return out
+
+    def _look(self, index: int) -> vehicles.Look:
+        if index not in self._looks:
+            actor, wearer = self._world.traffic.actors[index], self._world.wearers[index]
+            self._looks[index] = vehicles.make_look(actor.kind, wearer.seed, self._light, actor.oncoming)
+        return self._looks[index]
+
+    def _draw_vehicle(
+        self, canvas: Image, seen: _Seen, everyone: list[_Seen], view: View, info: FrameInfo, plates: bool
+    ) -> list[Observation]:
+        light, camera = self._light, self._camera
+        actor = self._world.traffic.actors[seen.actor]
+        away = seen.right - view.lateral + float(view.bend(max(seen.ahead, 0.0)))
+        beam = weather.headlight_at(seen.ahead - actor.length / 2, away) if light.night else 0.0
+        vehicles.shadow(canvas, seen.placed, camera, view, seen.right, seen.yaw, light)
+        vehicles.paint(canvas, seen.placed, light, 1.0 + 6.5 * beam, self._braking[seen.actor])
+        rows = []
+        for end in ("rear", "front"):
+            row = self._plate(canvas, seen, end, everyone, view, info, beam, plates)
+            if row is not None:
+                rows.append(row)
+        self._smear(canvas, seen)
+        if light.night or light.wet:
+            self._shine(canvas, seen, actor.oncoming, actor.parked, view)
+        return rows
+
+    def _smear(self, canvas: Image, seen: _Seen) -> None:
+        """Motion blur of the vehicle as a whole: as its nearest visible end moves."""
+        box = seen.placed.box
+        dx, dy = self._motion(seen, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(seen.ahead - 2.0, 2.5))
+        weather.streak_region(canvas, box, dx, dy)
+
+    def _motion(self, seen: _Seen, point: tuple[float, float], depth: float) -> tuple[float, float]:
+        """Pixels that a point of the vehicle moves while the shutter is open."""
+        share = seen.closing * self._shutter / depth
+        return (point[0] - self._camera.centre_x) * share, (point[1] - self._camera.horizon) * share
+
+    def _shine(self, canvas: Image, seen: _Seen, oncoming: bool, parked: bool, view: View) -> None:
+        """Blooms of its lamps."""
+        if parked:
+            return
+        body = seen.placed.look.model
+        lamps, z, name = (
+            (body.lamps_front, body.half_length, "white") if oncoming else (body.lamps_rear, -body.half_length, "red")
+        )
+        points = np.array([[x, y, z] for x, y in lamps], np.float32)
+        space = view.place(points, seen.ahead, seen.right, seen.yaw)
+        if space[:, 2].min() < 2.0:
+            return
+        scale = self._camera.focal / float(space[:, 2].mean())
+        size = (1.9 if oncoming else 0.9) * (1.0 if self._light.night else 0.6)
+        for x, y in self._camera.project(space, view.shake):
+            weather.add_glow(canvas, self._glows[name], float(x), float(y), min(300, round(size * scale) + 10))
+
+    def _plate(
+        self,
+        canvas: Image,
+        seen: _Seen,
+        end: str,
+        everyone: list[_Seen],
+        view: View,
+        info: FrameInfo,
+        beam: float,
+        plates: bool,
+    ) -> Observation | None:
+        wearer = self._world.wearers[seen.actor]
+        picture = sprite(wearer)
+        local = plate_corners(seen.placed.look.model, picture, end)
+        if local is None:
+            return None
+        space = view.place(local, seen.ahead, seen.right, seen.yaw)
+        if space[:, 2].min() < 1.0:
+            return None
+        middle = space.mean(axis=0) - np.array([0, self._camera.mount_height, 0], np.float32)
+        face = np.cross(space[1] - space[0], space[3] - space[0])
+        cosine = float(face @ middle / max(float(np.linalg.norm(face) * np.linalg.norm(middle)), 1e-9))
+        turned = float(np.degrees(np.arccos(np.clip(-cosine, -1, 1))))
+        if turned > 88.0:
+            return None
+        corners = self._camera.project(space, view.shake)
+        height = quad_height(corners)
+        size = (self._camera.width, self._camera.height)
+        if height < 2.0 or corners[:, 0].max() < 0 or corners[:, 0].min() > size[0] or corners[:, 1].min() > size[1]:
+            return None
+        if plates:
+            veil = 1 - float(np.exp(-seen.ahead / self._light.haze_m))
+            paint_plate(canvas, picture, corners, self._plate_gain(seen, beam), veil * 0.8)
+        hidden = _hidden(corners, seen, everyone)
+        inside = bool(
+            (corners >= 0).all() and (corners[:, 0] <= size[0] - 1).all() and (corners[:, 1] <= size[1] - 1).all()
+        )
+        visible = inside and turned <= MAX_TURN_DEG and height >= MIN_VISIBLE_PX and hidden <= MAX_HIDDEN
+        centre = corners.mean(axis=0)
+        smear = float(np.hypot(*self._motion(seen, (float(centre[0]), float(centre[1])), float(space[:, 2].mean()))))
+        covered = wearer.cover == "opaque"
+        legible = (
+            visible
+            and not covered
+            and height >= MIN_LEGIBLE_PX
+            and hidden <= MAX_HIDDEN_LEGIBLE
+            and smear <= max(1.5, MAX_SMEAR * height)
+        )
+        actor = self._world.traffic.actors[seen.actor]
+        names = (*self.conditions.names, *wearer.conditions)
+        return Observation(
+            self.camera_id, info.seq, info.captured_at, wearer.vehicle_id, wearer.spec.text, wearer.spec.region,
+            actor.kind, end, corners, height, hidden, visible, legible, covered, names, smear,
+        )  # fmt: skip
+
+    def _plate_gain(self, seen: _Seen, beam: float) -> Floats:
+        """How brightly the plate is lit, BGR factors."""
+        light = self._light
+        facing = np.array([np.sin(seen.yaw), 0.0, np.cos(seen.yaw)]) * -1.0
+        sun = max(0.0, float(facing @ np.array(light.sun)))
+        gain = np.array(light.ambient) * 0.98 + np.array(light.sun_colour) * sun
+        if light.night:
+            # plates throw the headlights' beam straight back
+            gain = gain + np.array([0.86, 0.94, 1.0]) * min(1.05, 0.14 + 1.25 * beam)
+        return np.minimum(gain, 1.15).astype(np.float32)
+
+
+def _hidden(corners: Floats, seen: _Seen, everyone: list[_Seen]) -> float:
+    """Share of the plate that nearer vehicles cover, 0..1."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    nearer = [
+        other
+        for other in everyone
+        if other.ahead < seen.ahead - 0.5
+        and other.placed.box[0] < high[0]
+        and other.placed.box[2] > low[0]
+        and other.placed.box[1] < high[1]
+        and other.placed.box[3] > low[1]
+    ]
+    if not nearer:
+        return 0.0
+    scale = 48.0 / max(float(high[1] - low[1]), 1.0)
+    shape = (52, int((high[0] - low[0]) * scale) + 4)
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(mask, ((corners - low) * scale).round().astype(np.int32), 1)
+    whole = int(mask.sum())
+    for other in nearer:
+        hull = ((other.placed.hull[:, 0].astype(np.float32) / 16 - low) * scale).round()
+        cv2.fillConvexPoly(mask, np.clip(hull, -30000, 30000).astype(np.int32), 0)
+    return 1.0 - int(mask.sum()) / max(whole, 1)
