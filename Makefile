@@ -1,0 +1,53 @@
+# platefleet. `make run` and `make test` do all the set-up themselves; `make help` lists the rest.
+SHELL := /bin/bash
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fix faults lock doctor clean docs
+
+help:  ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@ls bench/bench_*.py 2>/dev/null | sed -E 's#bench/bench_(.*)\.py#bench-\1#; s/_/-/g' | sed 's/$$/\trun this benchmark and print its ratio/' | expand -t 24
+
+setup:  ## make .venv with the locked packages, verified by hash (the other targets call it)
+	@.ci/setup
+
+run: setup  ## the demo: four simulated dash cams, live (PLATEFLEET_DEMO_EXIT=1 ends after the drive)
+	@exec $(PY) -m fleet up --source sim
+
+test: setup check  ## checks and the whole test suite with the real Kafka, Ray, Faust and chDB
+	@$(PY) -m pytest -m "not faults"
+
+check: setup  ## ruff, mypy, and whether the exported schemas are up to date
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m schemas.export --check
+
+fix: setup  ## format the code, and mend what ruff can mend
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+faults: setup  ## kill, cut and flood the running system, then compare with the truth
+	@$(PY) -m pytest -m faults
+
+bench-%: setup
+	@$(PY) -m bench.bench_$(subst -,_,$*)
+
+docs: setup  ## write the generated pages anew: schemas, docs/settings.md
+	@$(PY) -m schemas.export
+	@$(PY) -m fleet.settings_page docs/settings.md
+
+lock: setup  ## resolve the dependencies anew and write the lock files, hashes and all
+	@printf 'pip\nuv\n' | $(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate - -o requirements-bootstrap.lock
+	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o requirements-dev.lock
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+doctor: setup  ## what is wrong with this machine's set-up, and how to mend it
+	@$(PY) -m fleet doctor
+
+clean:  ## remove .venv and caches; the data folder stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
