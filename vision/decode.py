@@ -26,7 +26,10 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 MAX_PIXELS = 100_000_000
 """Pictures of more pixels are refused: 300 MB when decoded."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+PillowImage.init()
+_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+# Pillow's own build says which it has; naming one that it lacks is an error there
+_FORMATS = tuple(name for name in _WANTED if name in PillowImage.OPEN)
 _BY_PILLOW = frozenset({"CMYK", "LAB", "YCCK"})
 # our own limit is checked on the header; Pillow's warning about the same would only add a line
 warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)

@@ -165,10 +165,14 @@ def normalise(picture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
     Training and inference share this; the border of a letterbox is zero, the picture's own mean.
     """
-    planes = picture.permute(2, 0, 1).to(torch.float32)
-    mean = planes.mean(dim=(1, 2), keepdim=True)
-    spread = (planes - mean).square().mean().sqrt()
-    return ((planes - mean) / (spread + 8.0)).to(dtype)
+    if picture.device.type == "cpu":
+        found, deviation = cv2.meanStdDev(picture.numpy())
+        mean, variance = torch.from_numpy(found[:, 0]).float(), torch.from_numpy(deviation[:, 0] ** 2).float()
+    else:
+        flat = picture.reshape(-1, 3).float()
+        mean, variance = flat.mean(0), flat.var(0, unbiased=False)
+    gain = 1.0 / (variance.mean().sqrt() + 8.0)
+    return picture.float().sub_(mean).mul_(gain).to(dtype).permute(2, 0, 1)
 
 
 def boxes_and_corners(geometry: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
