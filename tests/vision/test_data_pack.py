@@ -1,0 +1,113 @@
+"""The manifest of real photographs: rows are typed, splits do not leak, test is opened in the open."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from vision.training.data import (
+    DEFAULT_ROOT,
+    LICENCES,
+    DataError,
+    licensed_sources,
+    load_crops,
+    load_scenes,
+    open_test,
+)
+
+SCENES = [
+    {
+        "image": "scenes/a/1.jpg", "source": "robertlucian", "width": 100, "height": 50, "country": "RO",
+        "split": "train", "plates": [{"box": [1, 2, 30, 10], "corners": None, "text": "XX01AAA"}],
+    },
+    {
+        "image": "scenes/a/2.jpg", "source": "nanonets", "width": 100, "height": 50, "country": "IN", "split": "test",
+        "plates": [],
+    },
+    {
+        "image": "scenes/a/3.jpg", "source": "chirag-anpr", "width": 100, "height": 50, "country": "IN",
+        "split": "train", "plates": None, "unlabelled": True,
+    },
+]  # fmt: skip
+CROPS = [
+    {"image": "crops/1.jpg", "source": "reported-nyc", "text": "ABC1234", "country": "US-NY", "split": "val",
+     "label": "file-name (unverified)"},
+]  # fmt: skip
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    (tmp_path / "scenes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in SCENES))
+    (tmp_path / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CROPS))
+    return tmp_path
+
+
+def test_rows_are_typed(pack: Path) -> None:
+    labelled, unlabelled = load_scenes("train", root=pack)
+    assert labelled.plates is not None
+    assert labelled.plates[0].box == (1.0, 2.0, 30.0, 10.0)
+    assert labelled.image == pack / "scenes/a/1.jpg"
+    assert unlabelled.plates is None
+    assert [crop.checked for crop in load_crops("val", root=pack)] == [False]
+
+
+def test_the_licence_filter_leaves_sources_out(pack: Path) -> None:
+    assert {s.source for s in load_scenes("train", root=pack, licence="permissive")} == {"robertlucian", "chirag-anpr"}
+    assert load_crops("val", root=pack, licence="stated") == []
+    assert licensed_sources("permissive") < licensed_sources("stated") < licensed_sources("any") == set(LICENCES)
+
+
+def test_test_is_only_read_in_the_open_and_leaves_a_line(pack: Path, tmp_path: Path) -> None:
+    log = tmp_path / "openings.jsonl"
+    with pytest.raises(DataError, match="evaluate"):
+        load_scenes("test", root=pack)
+    with open_test("detector", log=log) as opening:
+        assert len(load_scenes("test", root=pack, opening=opening)) == 1
+        opening.result["recall"] = 97.5
+    with pytest.raises(DataError, match="evaluate"):
+        load_scenes("test", root=pack, opening=opening)
+    line = json.loads(log.read_text())
+    assert line["result"] == {"recall": 97.5}
+    assert line["purpose"] == "detector"
+    assert {"date", "commit"} <= set(line)
+
+
+def test_an_opening_that_fails_is_kept_too(tmp_path: Path) -> None:
+    log = tmp_path / "openings.jsonl"
+    with pytest.raises(RuntimeError), open_test("reader", log=log):
+        raise RuntimeError("power cut")
+    assert "power cut" in json.loads(log.read_text())["result"]["error"]
+
+
+def test_errors_say_what_and_where(pack: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no photographs at"):
+        load_scenes("train", root=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="unknown split"):
+        load_scenes("holdout", root=pack)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="unknown source"):
+        load_scenes("train", root=pack, sources=["flickr"])
+    with pytest.raises(DataError, match="licence"):
+        load_scenes("train", root=pack, licence="free")  # type: ignore[arg-type]
+    (pack / "scenes.jsonl").write_text('{"image": 1}\n')
+    with pytest.raises(DataError, match="line 1"):
+        load_scenes("train", root=pack)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DEFAULT_ROOT.is_dir(), reason="../shared/data, the pack of photographs, is not there")
+def test_no_plate_and_no_picture_crosses_a_split() -> None:
+    texts, files, images = defaultdict(set), defaultdict(set), set()
+    for name in ("scenes.jsonl", "crops.jsonl"):
+        for line in (DEFAULT_ROOT / name).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            assert row["source"] in LICENCES
+            assert row["image"] not in images, "a picture is listed twice"
+            images.add(row["image"])
+            for plate in row["plates"] or () if "plates" in row else ({"text": row["text"]},):
+                if plate["text"]:
+                    texts[plate["text"]].add(row["split"])
+            content = (DEFAULT_ROOT / row["image"]).read_bytes()
+            files[hash(content)].add(row["split"])
+    assert [text for text, splits in texts.items() if len(splits) > 1] == []
+    assert [key for key, splits in files.items() if len(splits) > 1] == []
