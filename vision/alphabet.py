@@ -1,0 +1,183 @@
+"""CTC logits in, texts out: the symbols, the beam search over whole texts, and probabilities per character. Pure.
+
+The network says for each of T steps how likely each of 37 classes is: class 0 is the blank, the rest are `SYMBOLS`.
+A text's probability is the sum over all ways to spell it with blanks and repeats; the beam keeps the likeliest
+beginnings. A temperature above 1 makes all probabilities humbler; it is fitted on validation plates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+"""Symbol k is class k + 1."""
+BLANK = 0
+TEMPERATURE = 1.0
+_INDEX = {symbol: k + 1 for k, symbol in enumerate(SYMBOLS)}
+
+Probabilities = NDArray[np.float64]
+"""T x 37, each row sums to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the logits of one plate say."""
+
+    text: str
+    confidence: float
+    candidates: tuple[tuple[str, float], ...]
+    """Texts and their probabilities, best first; the first is `text`."""
+    char_probs: tuple[tuple[tuple[str, float], ...], ...]
+    """Per character of `text` the likeliest symbols, best first; the empty symbol means "no character here"."""
+
+
+def encode(text: str) -> list[int]:
+    """Class numbers of a text. Raises ValueError for a sign that is not A-Z or 0-9."""
+    try:
+        return [_INDEX[sign] for sign in text]
+    except KeyError as error:
+        raise ValueError(f"{text!r} holds {error.args[0]!r}; plates are A-Z and 0-9") from None
+
+
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Probabilities:
+    """Along the last axis, in double precision."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float64)
+
+
+def greedy(logits: NDArray[np.floating]) -> str:
+    """The text of the likeliest class at each step: quick, used to watch training."""
+    best = np.asarray(logits).argmax(axis=-1)
+    keep = (best != BLANK) & (best != np.concatenate([[BLANK], best[:-1]]))
+    return "".join(SYMBOLS[k - 1] for k in best[keep])
+
+
+def beam_search(probs: Probabilities, width: int = 8, prune: float = 1e-4) -> list[tuple[str, float]]:
+    """The likeliest texts and their probabilities, best first.
+
+    `prune` leaves out symbols below that probability at a step; with 0 and a wide enough beam the result is exact.
+    """
+    # text -> probability of ending in a blank, of ending in its last symbol
+    beams: dict[str, tuple[float, float]] = {"": (1.0, 0.0)}
+    for row in probs:
+        blank = float(row[BLANK])
+        if blank > 1.0 - prune:
+            beams = {text: ((ends_b + ends_s) * blank, 0.0) for text, (ends_b, ends_s) in beams.items()}
+            continue
+        likely = [(SYMBOLS[k - 1], float(row[k])) for k in np.flatnonzero(row > prune) if k != BLANK]
+        beams = _step(beams, blank, likely, row)
+        if len(beams) > width:
+            kept = sorted(beams.items(), key=lambda item: -(item[1][0] + item[1][1]))[:width]
+            beams = dict(kept)
+    ranked = sorted(((text, b + s) for text, (b, s) in beams.items()), key=lambda item: (-item[1], item[0]))
+    return [(text, p) for text, p in ranked if p > 0]
+
+
+def _step(
+    beams: dict[str, tuple[float, float]], blank: float, likely: Sequence[tuple[str, float]], row: NDArray[np.float64]
+) -> dict[str, tuple[float, float]]:
+    grown: dict[str, tuple[float, float]] = {}
+
+    def add(text: str, ends_blank: float, ends_symbol: float) -> None:
+        old = grown.get(text, (0.0, 0.0))
+        grown[text] = (old[0] + ends_blank, old[1] + ends_symbol)
+
+    for text, (ends_b, ends_s) in beams.items():
+        last = text[-1] if text else ""
+        stay = ends_s * float(row[_INDEX[last]]) if last else 0.0
+        add(text, (ends_b + ends_s) * blank, stay)
+        for symbol, p in likely:
+            # the same symbol again is a new character only after a blank
+            add(text + symbol, 0.0, (ends_b if symbol == last else ends_b + ends_s) * p)
+    return grown
+
+
+def text_probability(probs: Probabilities, text: str) -> float:
+    """The exact CTC probability of one text."""
+    states = [BLANK]
+    for k in encode(text):
+        states += [k, BLANK]
+    alpha = np.zeros(len(states))
+    alpha[:2] = probs[0, states[:2]]
+    skip = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(len(states))])
+    for row in probs[1:]:
+        come = alpha.copy()
+        come[1:] += alpha[:-1]
+        come[2:] += np.where(skip[2:], alpha[:-2], 0.0)
+        alpha = come * row[states]
+    return float(alpha[-2:].sum())
+
+
+def align(probs: Probabilities, text: str) -> list[tuple[int, int]]:
+    """For each character of `text` the first step and one past the last of the likeliest way to spell it.
+
+    Raises ValueError when the text is too long to be spelled in so many steps.
+    """
+    states = [BLANK]
+    for k in encode(text):
+        states += [k, BLANK]
+    steps, count = len(probs), len(states)
+    scores = np.log(np.maximum(probs[:, states], 1e-300))
+    may_skip = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(count)])
+    best = np.full(count, -np.inf)
+    best[:2] = scores[0, :2]
+    came = np.zeros((steps, count), np.int64)
+    reach = np.full((3, count), -np.inf)
+    for t in range(1, steps):
+        reach[0] = best
+        reach[1, 1:] = best[:-1]
+        reach[2, 2:] = np.where(may_skip[2:], best[:-2], -np.inf)
+        came[t] = reach.argmax(axis=0)
+        best = reach.max(axis=0) + scores[t]
+    state = count - 1 if count == 1 or best[-1] >= best[-2] else count - 2
+    if not np.isfinite(best[state]):
+        raise ValueError(f"{text!r} cannot be spelled in {steps} steps")
+    runs = [[steps, 0] for _ in text]
+    for t in range(steps - 1, -1, -1):
+        if state % 2:
+            run = runs[state // 2]
+            run[0], run[1] = min(run[0], t), max(run[1], t + 1)
+        state -= int(came[t, state])
+    return [(first, end) for first, end in runs]
+
+
+def character_probabilities(
+    probs: Probabilities, text: str, top: int = 4, floor: float = 0.002
+) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """Per character of `text` the likeliest symbols where it was seen, best first.
+
+    A character's steps are those of `align`. Each step votes with its own probability of not being blank; the empty
+    symbol gets what remains at the step that is surest of a character.
+    """
+    out = []
+    for symbol, (first, end) in zip(text, align(probs, text), strict=True):
+        rows = probs[first:end]
+        seen = 1.0 - rows[:, BLANK]
+        peak = float(seen.max())
+        symbols = rows[:, 1:].sum(axis=0)
+        symbols = symbols / max(float(symbols.sum()), 1e-12) * peak
+        ranked = [(SYMBOLS[k], float(symbols[k])) for k in np.argsort(-symbols)[:top] if symbols[k] >= floor]
+        if 1.0 - peak >= floor:
+            ranked.append(("", 1.0 - peak))
+        if symbol not in {sign for sign, _ in ranked}:
+            ranked.append((symbol, float(symbols[SYMBOLS.index(symbol)])))
+        out.append(tuple(sorted(ranked, key=lambda item: -item[1])))
+    return tuple(out)
+
+
+def decode(
+    logits: NDArray[np.floating], *, temperature: float = TEMPERATURE, width: int = 8, candidates: int = 5
+) -> Decoded:
+    """Logits T x 37 of one plate to its text, candidates and character probabilities.
+
+    `confidence` and the candidates' figures are probabilities of the whole text at the given temperature; what they
+    lack to 1 belongs to texts that are not listed. An empty text means that nothing was seen.
+    """
+    probs = softmax(logits, temperature)
+    texts = beam_search(probs, width)[:candidates]
+    text, confidence = texts[0] if texts else ("", 0.0)
+    listed = tuple((t, min(1.0, p)) for t, p in texts)
+    return Decoded(text, min(1.0, confidence), listed, character_probabilities(probs, text) if text else ())

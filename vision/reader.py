@@ -1,0 +1,235 @@
+"""The plate reader: rectified crops of one size in, texts with probabilities, region and legibility out.
+
+A small convolutional network turns a crop into a grid of features. Two *row slots* look down every column of the grid
+and pool it by a learned attention over its height: the first follows the upper (or only) row of characters, the second
+the lower row of a two-row plate. The slots' columns laid end to end are the time axis of one CTC sequence, so one and
+two rows are read by the same head, in reading order. `vision.alphabet` turns the result into texts.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision.alphabet import BLANK, SYMBOLS, decode
+from vision.device import Placement, place
+from vision.light import even_light
+from vision.registry import ModelFolder, load_weights, read_folder
+from vision.types import Image, PlateText
+
+CROP_SIZE = (48, 144)
+"""Height, width in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderArchitecture:
+    """Channels of the stages at strides 2, 4, (8 down, 4 across), and of the sequence."""
+
+    widths: tuple[int, ...] = (24, 48, 72, 104)
+    sequence: int = 144
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOutput:
+    """What the network says of a batch."""
+
+    logits: Tensor
+    """B x T x (1 + 36): the blank first, then `vision.alphabet.SYMBOLS`."""
+    region: Tensor
+    """B x regions, logits."""
+    legible: Tensor
+    """B, logits: can a person read this?"""
+
+
+class ReaderNet(nn.Module):
+    """B x 3 x 48 x 144 (light evened) to `ReaderOutput` with T = 72: 36 columns of the upper row, 36 of the lower."""
+
+    def __init__(self, architecture: ReaderArchitecture = ReaderArchitecture()) -> None:
+        super().__init__()
+        w, n = architecture.widths, architecture.sequence
+        self.body = nn.Sequential(
+            _conv(3, w[0], 3, 2),
+            _Residual(w[0]),
+            _conv(w[0], w[1], 3, 2),
+            _Residual(w[1]),
+            _conv(w[1], w[2], 3),
+            _Residual(w[2]),
+            _conv(w[2], w[3], 3, (2, 1)),
+            _Residual(w[3]),
+            _Residual(w[3]),
+        )
+        rows = CROP_SIZE[0] // 8
+        self.look = nn.Conv2d(w[3], 2, 3, padding=1)
+        ramp = torch.linspace(1.0, -1.0, rows)
+        self.place = nn.Parameter(torch.stack([ramp * 1.0, ramp * -1.0]))
+        self.slot = nn.Parameter(torch.zeros(2, n))
+        self.enter = nn.Linear(w[3], n)
+        self.context = nn.Linear(w[3], n)
+        self.mix = nn.Sequential(_Along(n), _Along(n))
+        self.letters = nn.Linear(n, 1 + len(SYMBOLS))
+        self.region = nn.Linear(w[3], max(1, len(architecture.regions)))
+        self.legible = nn.Linear(w[3], 1)
+
+    def forward(self, crops: Tensor) -> ReaderOutput:
+        grid = self.body(crops)
+        weights = (self.look(grid) + self.place[None, :, :, None].to(grid.dtype)).softmax(dim=2)
+        pooled = torch.einsum("bchw,bshw->bswc", grid, weights)
+        whole = grid.mean(dim=(2, 3))
+        steps = self.enter(pooled) + self.slot[None, :, None, :] + self.context(whole)[:, None, None, :]
+        b, s, t, c = steps.shape
+        steps = self.mix(steps.reshape(b * s, t, c).transpose(1, 2)).transpose(1, 2).reshape(b, s * t, c)
+        return ReaderOutput(self.letters(steps), self.region(whole), self.legible(whole)[:, 0])
+
+
+def _conv(inputs: int, outputs: int, size: int, stride: int | tuple[int, int] = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _conv(width, width, 3)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.relu(x + self.second(self.first(x)))
+        return out
+
+
+class _Along(nn.Module):
+    """A residual step along the row: what stands left and right of a column."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.near = nn.Conv1d(width, width, 5, padding=2)
+        self.mixed = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.mixed(torch.relu(self.near(torch.relu(self.norm(x)))))
+        return out
+
+
+def prepare(crops: Sequence[Image], placement: Placement | None = None) -> Tensor:
+    """Crops of one size to the network's input; training and production both come through here.
+
+    B x 3 x H x W on the placement's device, channels last. Raises ValueError for a crop of another size.
+    """
+    for crop in crops:
+        if crop.shape != (*CROP_SIZE, 3):
+            raise ValueError(f"a crop is {crop.shape}, the reader takes {(*CROP_SIZE, 3)}: rectify it first")
+    return prepare_batch(torch.from_numpy(np.stack(crops)), placement)
+
+
+def prepare_batch(crops: Tensor, placement: Placement | None = None) -> Tensor:
+    """B x H x W x 3 bytes to the network's input (see `prepare`)."""
+    pixels = crops.to(placement.device) if placement else crops
+    even = even_light(pixels.permute(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
+    return even.to(placement.dtype) if placement else even
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Fold every BatchNorm that follows a convolution into it, for inference."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential) and len(module) >= 2:
+            conv, norm = module[0], module[1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[0] = torch.nn.utils.fuse_conv_bn_eval(conv.eval(), norm.eval())
+                module[1] = nn.Identity()
+
+
+class TorchReader:
+    """The reader network on a device; implements `vision.types.Reader`."""
+
+    crop_size = CROP_SIZE
+
+    def __init__(
+        self,
+        network: ReaderNet,
+        regions: tuple[str, ...],
+        placement: Placement,
+        *,
+        temperature: float = 1.0,
+        max_batch: int = 64,
+        version: str = "",
+    ) -> None:
+        self.placement = placement
+        self.version = version
+        self.temperature = temperature
+        self._regions = regions
+        self._max_batch = max_batch
+        network.eval()
+        fold_norms(network)
+        self._network = network.to(placement.device, placement.dtype).to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(
+        cls, folder: Path | ModelFolder, device: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> "TorchReader":
+        """Read a model folder (`card.json` and the weights it names, whose sha256 is checked).
+
+        `threads` sets torch's threads for the whole process. Raises `vision.registry.ModelError` for a folder that
+        cannot be used and `vision.device.DeviceError` for a device or precision that is not there.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        model = folder if isinstance(folder, ModelFolder) else read_folder(folder)
+        described = model.card["architecture"]
+        architecture = ReaderArchitecture(
+            tuple(described["widths"]), int(described["sequence"]), tuple(described["regions"])
+        )
+        network = ReaderNet(architecture)
+        load_weights(model, network)
+        return cls(
+            network,
+            architecture.regions,
+            place(device, precision),
+            temperature=float(model.card.get("temperature", 1.0)),
+            version=model.version,
+        )
+
+    def read(self, crops: Sequence[Image]) -> list[PlateText]:
+        """One text per crop, in order. Raises ValueError for a crop that is not of `crop_size`."""
+        texts: list[PlateText] = []
+        for start in range(0, len(crops), self._max_batch):
+            texts.extend(self._read_batch(crops[start : start + self._max_batch]))
+        return texts
+
+    def _read_batch(self, crops: Sequence[Image]) -> list[PlateText]:
+        with torch.inference_mode():
+            out = self._network(prepare(crops, self.placement))
+            logits = out.logits.float().cpu().numpy()
+            regions = out.region.float().softmax(dim=1).cpu().numpy()
+            legible = out.legible.float().sigmoid().cpu().numpy()
+        texts = []
+        for k in range(len(crops)):
+            found = decode(logits[k], temperature=self.temperature)
+            best = int(regions[k].argmax()) if self._regions else -1
+            texts.append(
+                PlateText(
+                    plate=found.text,
+                    confidence=found.confidence,
+                    char_probs=found.char_probs,
+                    candidates=found.candidates,
+                    region=self._regions[best] if best >= 0 else "",
+                    region_confidence=float(regions[k, best]) if best >= 0 else 0.0,
+                    legibility=float(legible[k]),
+                )
+            )
+        return texts
+
+
+def architecture_card(architecture: ReaderArchitecture) -> dict[str, object]:
+    """The architecture as it stands in a model card."""
+    card: dict[str, object] = json.loads(json.dumps(asdict(architecture)))
+    return card
+
+
+__all__ = ["BLANK", "CROP_SIZE", "ReaderArchitecture", "ReaderNet", "ReaderOutput", "TorchReader", "prepare"]

@@ -1,0 +1,96 @@
+"""Plates straightened: pictures and four corners (or an upright box) in, crops of one size out, and points back again.
+
+The crop shows the plate plus a margin on every side, stretched to the wanted size whatever the plate's shape: the
+reader sees all plates at the same width and height. What lies outside the picture repeats its edge.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.types import Image
+
+MARGIN = 0.06
+"""Default margin, as a fraction of the plate's width and height, on each side."""
+
+Corners = NDArray[np.float32]
+"""4 x 2, clockwise from the plate's own top left; the edges of pixel (0, 0) lie at -0.5 and 0.5."""
+
+
+def box_corners(x: float, y: float, width: float, height: float) -> Corners:
+    """Corners of an upright box whose left upper edge lies at x, y (pixel edges, as annotations count them)."""
+    left, top = x - 0.5, y - 0.5
+    right, bottom = left + width, top + height
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+
+
+def crop_transform(corners: Corners, size: tuple[int, int], margin: float = MARGIN) -> NDArray[np.float64]:
+    """The 3 x 3 homography from picture pixels to pixels of a crop of `size` (height, width).
+
+    Raises ValueError when the corners span no area.
+    """
+    height, width = size
+    quad = np.asarray(corners, np.float32).reshape(4, 2)
+    if not np.isfinite(quad).all() or abs(cv2.contourArea(quad)) < 1e-3:
+        raise ValueError(f"corners {quad.tolist()} span no area")
+    dx, dy = width * margin / (1 + 2 * margin), height * margin / (1 + 2 * margin)
+    target = np.array(
+        [[dx, dy], [width - dx, dy], [width - dx, height - dy], [dx, height - dy]], np.float32
+    ) - np.float32(0.5)
+    return np.asarray(cv2.getPerspectiveTransform(quad, target), np.float64)
+
+
+def rectify(image: Image, corners: Corners, size: tuple[int, int], margin: float = MARGIN) -> Image:
+    """One crop of `size` (height, width).
+
+    A plate much larger than the crop is shrunk by area first, so that nothing flickers between pixels. Raises
+    ValueError when the corners span no area.
+    """
+    quad = np.asarray(corners, np.float32).reshape(4, 2)
+    source, quad = _shrink(image, quad, size)
+    transform = crop_transform(quad, size, margin)
+    crop = cv2.warpPerspective(
+        source, transform, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(crop, np.uint8)
+
+
+def rectify_box(
+    image: Image, box: tuple[float, float, float, float], size: tuple[int, int], margin: float = MARGIN
+) -> Image:
+    """As `rectify`, from an upright box (x, y, width, height): cut and stretched, not straightened."""
+    return rectify(image, box_corners(*box), size, margin)
+
+
+def rectify_batch(
+    images: Sequence[Image], corners: Sequence[Sequence[Corners]], size: tuple[int, int], margin: float = MARGIN
+) -> tuple[list[Image], list[tuple[int, int]]]:
+    """All plates of all pictures, flattened: the crops, and for each the picture's and the plate's index."""
+    crops: list[Image] = []
+    origin: list[tuple[int, int]] = []
+    for i, (image, plates) in enumerate(zip(images, corners, strict=True)):
+        for k, quad in enumerate(plates):
+            crops.append(rectify(image, quad, size, margin))
+            origin.append((i, k))
+    return crops, origin
+
+
+def _shrink(image: Image, quad: Corners, size: tuple[int, int]) -> tuple[Image, Corners]:
+    """Cut the neighbourhood of a plate that is more than twice the crop's size and shrink it by area."""
+    sides = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
+    factor = min(max(sides[0], sides[2]) / size[1], max(sides[1], sides[3]) / size[0])
+    if factor < 1.6:
+        return image, quad
+    reach = 0.5 * np.maximum(quad.max(axis=0) - quad.min(axis=0), 1.0)
+    low = np.floor(np.clip(quad.min(axis=0) - reach, 0, None)).astype(int)
+    high = np.ceil(np.minimum(quad.max(axis=0) + reach, [image.shape[1], image.shape[0]])).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    if part.size == 0:
+        return image, quad
+    new = (max(1, round(part.shape[1] / factor)), max(1, round(part.shape[0] / factor)))
+    small = cv2.resize(part, new, interpolation=cv2.INTER_AREA)
+    scale = np.array([new[0] / part.shape[1], new[1] / part.shape[0]])
+    moved = (quad - low + 0.5) * scale - 0.5
+    return np.asarray(small, np.uint8), moved.astype(np.float32)

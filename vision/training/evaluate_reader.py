@@ -1,0 +1,58 @@
+"""The reader on real plates at their true boxes: weights in, share of whole texts right per source out.
+
+This is the quick measure that training watches; `vision.training.evaluate` prints the whole table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vision.alphabet import greedy
+from vision.reader import CROP_SIZE, ReaderNet, prepare_batch
+from vision.training.data import Licence
+from vision.training.reader_data import RealPlate, load_real_plates, real_crop
+
+
+@dataclass(frozen=True, slots=True)
+class ValSet:
+    """Validation plates, cut once."""
+
+    plates: list[RealPlate]
+    crops: NDArray[np.uint8]
+    """N x H x W x 3."""
+
+    def logits(self, network: ReaderNet, batch: int = 64) -> NDArray[np.float32]:
+        """N x T x 37, by the network in evaluation mode, in float32."""
+        network.eval()
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(self.crops), batch):
+                inputs = prepare_batch(torch.from_numpy(self.crops[start : start + batch]))
+                parts.append(network(inputs).logits.float().numpy())
+        return np.concatenate(parts)
+
+    def measure(self, network: ReaderNet) -> dict[str, float]:
+        """Share of whole texts right by greedy decoding, per source, and as `exact` the mean over the sources."""
+        texts = [greedy(row) for row in self.logits(network)]
+        return exact_by_source([p.source for p in self.plates], texts, [p.text for p in self.plates])
+
+
+def load_val(root: Path | None = None, licence: Licence = "any") -> ValSet:
+    """The `val` split's plates with text, cut on their annotation."""
+    plates = load_real_plates("val", root=root, licence=licence)
+    return ValSet(plates, np.stack([real_crop(plate, CROP_SIZE) for plate in plates]))
+
+
+def exact_by_source(sources: Sequence[str], texts: Sequence[str], truths: Sequence[str]) -> dict[str, float]:
+    """Share of exactly right texts per source, `exact` as their mean, `all` over every plate; rounded to 4 digits."""
+    right: dict[str, list[bool]] = {}
+    for source, text, truth in zip(sources, texts, truths, strict=True):
+        right.setdefault(source, []).append(text == truth)
+    shares = {source: float(np.mean(hits)) for source, hits in sorted(right.items())}
+    every = [hit for hits in right.values() for hit in hits]
+    summary = {"exact": float(np.mean(list(shares.values()))), "all": float(np.mean(every))}
+    return {name: round(value, 4) for name, value in (summary | shares).items()}

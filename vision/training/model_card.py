@@ -1,0 +1,124 @@
+"""A trained reader in, its model folder out: weights, `card.json` for programs and `card.md` for people."""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vision.reader import ReaderArchitecture, ReaderNet, architecture_card
+from vision.training.data import LICENCES, git_commit, licensed_sources
+
+WEIGHTS_FILE = "weights.pt"
+READER_SOURCES = (
+    "cnn-ocr-lp-argentina",
+    "nanonets",
+    "open-lpr",
+    "openalpr-benchmarks-us-states",
+    "openalpr-train-detector-br",
+    "openalpr-train-detector-eu",
+    "reported-nyc",
+    "robertlucian",
+)
+"""Sources whose train split holds plates with a text and a place."""
+
+
+def write_reader_card(
+    folder: Path,
+    network: ReaderNet,
+    architecture: ReaderArchitecture,
+    steps: int,
+    metrics: Mapping[str, Any],
+    config: Mapping[str, Any],
+    temperature: float = 1.0,
+) -> None:
+    """Write `weights.pt` (bf16), `card.json` and `card.md` into `folder`; each replaces the old one at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    state = {
+        name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    torch.save(state, buffer)
+    data = buffer.getvalue()
+    card = {
+        "kind": "reader",
+        "weights": WEIGHTS_FILE,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "architecture": architecture_card(architecture),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "temperature": temperature,
+        "steps": steps,
+        "samples_seen": steps * int(config["batch"]),
+        "trained": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": git_commit(),
+        "seed": config["seed"],
+        "config": {k: v for k, v in config.items() if k not in {"out", "data"}},
+        "sources": _sources(config),
+        "splits": {"trained on": "train", "chosen by": "val", "never seen": "test"},
+        "val": dict(metrics),
+    }
+    _replace(folder / WEIGHTS_FILE, data)
+    _replace(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
+    _replace(folder / "card.md", card_text(card).encode())
+
+
+def _sources(config: Mapping[str, Any]) -> dict[str, str]:
+    if not config["real"]:
+        return {}
+    allowed = licensed_sources(config["licence"])
+    return {name: LICENCES[name] or "none stated" for name in READER_SOURCES if name in allowed}
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """The card for people, in Markdown."""
+    rows = "\n".join(f"| {name} | {100 * share:.1f} % |" for name, share in card["val"].items())
+    sources = "\n".join(f"| {name} | {licence} |" for name, licence in card["sources"].items()) or "| none | |"
+    return f"""# Plate reader
+
+Reads a rectified crop of one number plate (48 x 144 pixels, BGR): text with probabilities per character, region,
+legibility. A convolutional network with two row slots and a CTC head, {card["parameters"]:,} parameters.
+
+| | |
+|---|---|
+| weights | `{card["weights"]}`, {card["bytes"]:,} bytes, bf16 |
+| sha256 | `{card["sha256"]}` |
+| trained | {card["trained"]}, {card["steps"]:,} steps of {card["config"]["batch"]}, seed {card["seed"]} |
+| code | commit {card["commit"]} |
+| data | invented plates (`vision/training/synth.py`) and the `train` split of the sources below |
+| chosen by | the `val` split; `test` was not used |
+| temperature | {card["temperature"]} |
+
+## Validation: whole text right, on the annotated box
+
+| source | exact |
+|---|---|
+{rows}
+
+`exact` is the mean over the sources, `all` the share over every plate.
+
+## Sources of real plates and the licences of their repositories
+
+| source | licence |
+|---|---|
+{sources}
+
+The photographs are not distributed. Some sources state no licence, and the rights to third-party web pictures in them
+are not proved; `platefleet train reader --licence permissive` trains from permissively licensed sources alone.
+
+## Limits
+
+Latin letters and digits only, at most 12 characters, one or two rows. Small stacked letters of US plates are not part
+of the text. Region is a guess from looks; where a plate of an unknown layout is seen it names the likeliest known one.
+"""

@@ -1,0 +1,273 @@
+"""What the reader learns from: real plates cut from the data pack and invented ones, rendered by worker processes.
+
+In: the manifests and a seed. Out: crops of the reader's size with text, region and legibility, in a replay buffer
+that worker processes keep filling (drawing a plate costs about as much as learning from it).
+"""
+
+import multiprocessing as mp
+import multiprocessing.synchronize
+import queue
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.alphabet import SYMBOLS
+from vision.plates import REGIONS
+from vision.rectify import box_corners, rectify
+from vision.training.data import Licence, TestOpening, load_crops, load_scenes
+from vision.training.synth import degrade, loosen, synth_crop
+from vision.types import Image
+
+Split = str
+UNKNOWN_REGION = -1
+_CONTEXT = 0.35
+"""How much of a scene around a plate is kept, as a fraction of the plate's size."""
+_FAVOURED = {"robertlucian": 1.5, "nanonets": 1.5, "open-lpr": 1.2, "openalpr-train-detector-br": 0.8}
+
+
+@dataclass(frozen=True, slots=True)
+class RealPlate:
+    """A real plate with some of its surroundings, as compressed bytes so that thousands fit into memory."""
+
+    data: bytes
+    corners: NDArray[np.float32]
+    """In the pixels of the decoded picture."""
+    text: str
+    source: str
+    country: str | None
+    name: str
+    """The file, for lists of failures."""
+    margin: float
+    """What production would add around the corners: nothing for a picture that is itself a crop."""
+
+    def picture(self) -> Image:
+        decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise ValueError(f"{self.name} is not a picture that can be decoded")
+        return np.asarray(decoded, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One crop to learn from."""
+
+    crop: Image
+    text: str
+    region: int
+    """Index into `REGIONS`, or -1."""
+    legible: bool
+    real: bool
+
+
+def load_real_plates(
+    split: Split, *, root: Path | None = None, licence: Licence = "any", opening: TestOpening | None = None
+) -> list[RealPlate]:
+    """Every plate of the split that has a text and a place: crops as they are, scenes cut around the plate."""
+    plates = []
+    for crop in load_crops(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
+        if not _readable(crop.text):
+            continue
+        data = crop.image.read_bytes()
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ValueError(f"{crop.image} is not a picture that can be decoded")
+        corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
+        plates.append(RealPlate(data, corners, crop.text, crop.source, crop.country, crop.image.name, 0.0))
+    for scene in load_scenes(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
+        wanted = [p for p in scene.plates or () if p.box and p.text and _readable(p.text)]
+        image = cv2.imread(str(scene.image), cv2.IMREAD_COLOR) if wanted else None
+        for plate in wanted:
+            if image is None or plate.box is None or plate.text is None:
+                raise ValueError(f"{scene.image} is not a picture that can be decoded")
+            part, corners = _cut(np.asarray(image, np.uint8), plate.box)
+            data = cv2.imencode(".png", part)[1].tobytes()
+            name = scene.image.name
+            plates.append(RealPlate(data, corners, plate.text, scene.source, scene.country, name, 0.06))
+    return plates
+
+
+def _readable(text: str) -> bool:
+    return 1 <= len(text) <= 12 and all(sign in SYMBOLS for sign in text)
+
+
+def _cut(image: Image, box: tuple[float, float, float, float]) -> tuple[Image, NDArray[np.float32]]:
+    x, y, width, height = box
+    left, top = max(0, int(x - _CONTEXT * width)), max(0, int(y - _CONTEXT * height))
+    right, bottom = int(np.ceil(x + (1 + _CONTEXT) * width)), int(np.ceil(y + (1 + _CONTEXT) * height))
+    part = image[top:bottom, left:right]
+    scale = min(1.0, 400 / part.shape[1])
+    if scale < 1:
+        part = np.asarray(cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    return part, box_corners((x - left) * scale, (y - top) * scale, width * scale, height * scale)
+
+
+def region_index(country: str | None) -> int:
+    """Index of a manifest's country in `REGIONS`; -1 when it is unknown or only says `US`."""
+    return REGIONS.index(country) if country in REGIONS else UNKNOWN_REGION
+
+
+def source_odds(plates: Sequence[RealPlate]) -> NDArray[np.float64]:
+    """How often each plate is drawn: a source's share grows with the root of its size, so that none drowns the rest."""
+    counts: dict[str, int] = {}
+    for plate in plates:
+        counts[plate.source] = counts.get(plate.source, 0) + 1
+    odds = np.array([_FAVOURED.get(p.source, 1.0) / np.sqrt(counts[p.source]) for p in plates])
+    return np.asarray(odds / odds.sum(), np.float64)
+
+
+def real_crop(plate: RealPlate, size: tuple[int, int], rng: np.random.Generator | None = None) -> Image:
+    """The plate's crop: exactly on its annotation, or with `rng` jittered and degraded for training."""
+    picture = plate.picture()
+    if rng is None:
+        return rectify(picture, plate.corners, size, plate.margin)
+    if rng.random() < 0.25:
+        # a plate seen from further away
+        shrink = float(rng.uniform(0.45, 0.9))
+        lowest = 14.0 / max(1.0, float(np.ptp(plate.corners[:, 1])))
+        shrink = min(1.0, max(shrink, lowest))
+        small = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        corners = (plate.corners + 0.5) * np.float32(shrink) - np.float32(0.5)
+        picture = np.asarray(small, np.uint8)
+    else:
+        corners = plate.corners
+    level = float(rng.uniform(0, 0.55))
+    if rng.random() < 0.6:
+        picture = degrade(picture, rng, level)
+    quad = _tilt(loosen(corners, rng, level), rng)
+    return rectify(picture, quad, size, margin=float(rng.uniform(-0.01, 0.1)))
+
+
+def _tilt(corners: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Turn and shear the corners a little: the same plate seen by a slightly different camera."""
+    middle = corners.mean(axis=0)
+    angle = float(np.clip(rng.normal(0, 0.045), -0.15, 0.15))
+    shear = float(np.clip(rng.normal(0, 0.07), -0.25, 0.25))
+    turn = np.array([[np.cos(angle), -np.sin(angle) + shear], [np.sin(angle), np.cos(angle)]])
+    return np.asarray((corners - middle) @ turn.T + middle, np.float32)
+
+
+def make_sample(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    difficulty: float,
+    plates: Sequence[RealPlate],
+    odds: NDArray[np.float64],
+    real_share: float,
+) -> Sample:
+    """One sample, real with probability `real_share` (when there are real plates)."""
+    if plates and rng.random() < real_share:
+        plate = plates[int(rng.choice(len(plates), p=odds))]
+        return Sample(real_crop(plate, size, rng), plate.text, region_index(plate.country), True, True)
+    made = synth_crop(rng, difficulty, size, illegible=0.04)
+    return Sample(made.crop, made.text, REGIONS.index(made.region), made.legible, False)
+
+
+@dataclass(frozen=True, slots=True)
+class MixSettings:
+    """What the workers make; `licence` restricts the real sources, `real` False leaves them out."""
+
+    size: tuple[int, int]
+    seed: int = 0
+    workers: int = 1
+    root: Path | None = None
+    licence: Licence = "any"
+    real: bool = True
+    chunk: int = 48
+
+
+class SampleWorkers:
+    """Worker processes that render samples ahead; `difficulty` and `real_share` may be turned while they run."""
+
+    def __init__(self, settings: MixSettings) -> None:
+        context = mp.get_context("spawn")
+        self.difficulty = context.Value("d", 0.0)
+        self.real_share = context.Value("d", 0.0)
+        self._stop = context.Event()
+        self._queue: Any = context.Queue(maxsize=8)
+        self._processes = [
+            context.Process(
+                target=_render_for_ever,
+                args=(settings, k, self._queue, self.difficulty, self.real_share, self._stop),
+                daemon=True,
+            )
+            for k in range(settings.workers)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def take(self, timeout: float | None) -> list[Sample] | None:
+        """The next chunk; None when none is ready within `timeout` seconds. Raises RuntimeError when a worker died."""
+        try:
+            chunk: list[Sample] = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
+        except queue.Empty:
+            dead = [p.exitcode for p in self._processes if p.exitcode is not None]
+            if dead:
+                raise RuntimeError(f"a rendering process ended with code {dead[0]}; its message stands above") from None
+            return None
+        return chunk
+
+    def close(self) -> None:
+        """Stop the processes."""
+        self._stop.set()
+        for process in self._processes:
+            process.terminate()
+            process.join(timeout=10)
+
+
+def _render_for_ever(
+    settings: MixSettings,
+    number: int,
+    out: Any,
+    difficulty: Any,
+    real_share: Any,
+    stop: multiprocessing.synchronize.Event,
+) -> None:
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([settings.seed, number])
+    plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
+    odds = source_odds(plates) if plates else np.zeros(0)
+    while not stop.is_set():
+        share, level = float(real_share.value), float(difficulty.value)
+        chunk = [make_sample(rng, settings.size, level, plates, odds, share) for _ in range(settings.chunk)]
+        while not stop.is_set():
+            try:
+                out.put(chunk, timeout=1.0)
+                break
+            except queue.Full:
+                continue
+
+
+class ReplayBuffer:
+    """The newest `capacity` samples, drawn from at random."""
+
+    def __init__(self, capacity: int, size: tuple[int, int]) -> None:
+        self._crops = np.zeros((capacity, *size, 3), np.uint8)
+        self._samples: list[Sample] = []
+        self._next = 0
+        self.added = 0
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Put samples in, over the oldest when full."""
+        empty = np.zeros((0, 0, 3), np.uint8)
+        for sample in samples:
+            self._crops[self._next] = sample.crop
+            slim = Sample(empty, sample.text, sample.region, sample.legible, sample.real)
+            if self._next < len(self._samples):
+                self._samples[self._next] = slim
+            else:
+                self._samples.append(slim)
+            self._next = (self._next + 1) % len(self._crops)
+            self.added += 1
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], list[Sample]]:
+        """`count` crops (count x H x W x 3) and what they show."""
+        picks = rng.integers(0, len(self._samples), count)
+        return self._crops[picks], [self._samples[int(k)] for k in picks]

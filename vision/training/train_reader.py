@@ -1,0 +1,313 @@
+"""Train the plate reader: a config in, weights with a model card out, with a log and checkpoints on the way.
+
+Invented plates are easy at first and grow harder as the network learns (CTC does not get off the ground on hard ones);
+real plates are mixed in until they are half. The weights kept are the moving average that read the validation plates
+best. An interrupted run resumes from its last checkpoint.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision.alphabet import encode, greedy
+from vision.plates import REGIONS
+from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, prepare_batch
+from vision.registry import ModelError
+from vision.training.data import DataError, Licence
+from vision.training.evaluate_reader import ValSet, load_val
+from vision.training.model_card import write_reader_card
+from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers
+
+_EASY_ENOUGH, _TOO_HARD = 0.62, 0.35
+"""Share of invented plates read right above which, or below which, they get harder or easier."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderTrainConfig:
+    """One training run. It ends after `steps` or `minutes`, whichever comes first; the learning rate follows."""
+
+    out: Path
+    """Folder for log, checkpoint, weights and card."""
+    steps: int = 20_000
+    minutes: float | None = None
+    seed: int = 0
+    threads: int = 2
+    workers: int = 1
+    batch: int = 48
+    rate: float = 2e-3
+    weight_decay: float = 0.02
+    warm_up: int = 200
+    replay: int = 9_000
+    real_share: float = 0.5
+    hardest: float = 0.9
+    average: float = 0.998
+    check_every: int = 500
+    checkpoint_minutes: float = 3.0
+    resume: bool = False
+    licence: Licence = "any"
+    data: Path | None = None
+    """The data pack; None is the one beside the checkout."""
+    real: bool = True
+    """False trains on invented plates alone and needs no pack."""
+    widths: tuple[int, ...] = ReaderArchitecture().widths
+    sequence: int = ReaderArchitecture().sequence
+
+
+@dataclass(slots=True)
+class ReaderTrainResult:
+    """What a run gave."""
+
+    folder: Path
+    steps: int
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """The best validation figures: exact share per source, and overall."""
+
+
+@dataclass(slots=True)
+class _State:
+    step: int = 0
+    seconds: float = 0.0
+    difficulty: float = 0.0
+    read_right: float = 0.0
+    """Moving share of invented plates in the batches read exactly right."""
+    best: float = -1.0
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def train(config: ReaderTrainConfig) -> ReaderTrainResult:
+    """Run the training. Raises `DataError` for a missing pack, `ModelError` for a checkpoint that does not fit."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    architecture = ReaderArchitecture(config.widths, config.sequence, REGIONS)
+    run = _Run(config, architecture)
+    try:
+        run.go()
+    finally:
+        run.close()
+    return ReaderTrainResult(config.out, run.state.step, run.state.metrics)
+
+
+class _Run:
+    def __init__(self, config: ReaderTrainConfig, architecture: ReaderArchitecture) -> None:
+        self.config, self.architecture, self.state = config, architecture, _State()
+        self.val: ValSet | None = load_val(config.data, config.licence) if config.real else None
+        self.network = ReaderNet(architecture).to(memory_format=torch.channels_last)
+        self.average = ReaderNet(architecture)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(_groups(self.network, config.weight_decay), lr=config.rate)
+        if config.resume:
+            self._resume()
+        self.half = bf16_pays(self.network)
+        self.rng = np.random.default_rng([config.seed, self.state.step])
+        self.buffer = ReplayBuffer(config.replay, CROP_SIZE)
+        self.workers = SampleWorkers(
+            MixSettings(
+                CROP_SIZE, config.seed + self.state.step, config.workers, config.data, config.licence, config.real
+            )
+        )
+        self.log = (config.out / "log.jsonl").open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        self.workers.close()
+        self.log.close()
+
+    def progress(self) -> float:
+        """0..1: how much of the run is over."""
+        by_steps = self.state.step / self.config.steps
+        by_time = self.state.seconds / 60 / self.config.minutes if self.config.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def go(self) -> None:
+        self._fill(2_000)
+        begin, before = time.monotonic(), self.state.seconds
+        saved, losses = begin, []
+        while self.progress() < 1.0:
+            losses.append(self._step())
+            self.state.seconds = before + time.monotonic() - begin
+            if self.state.step % self.config.check_every == 0:
+                self._check(float(np.mean(losses)))
+                losses.clear()
+            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                self._save_checkpoint()
+                saved = time.monotonic()
+        self._check(float(np.mean(losses)) if losses else float("nan"))
+        self._save_checkpoint()
+
+    def _fill(self, least: int) -> None:
+        self._steer()
+        while len(self.buffer) < min(least, self.config.replay):
+            chunk = self.workers.take(timeout=120)
+            if chunk is None:
+                raise RuntimeError("no invented plates within two minutes: is the machine overloaded?")
+            self.buffer.add(chunk)
+        for _ in range(4):
+            chunk = self.workers.take(timeout=None)
+            if chunk is None:
+                break
+            self.buffer.add(chunk)
+
+    def _steer(self) -> None:
+        """Set how hard and how real the workers' samples are."""
+        level = self.state.difficulty
+        self.workers.difficulty.value = level
+        if self.config.real:
+            ramp = min(1.0, level / 0.4)
+            self.workers.real_share.value = self.config.real_share * (0.3 + 0.7 * ramp)
+
+    def _step(self) -> float:
+        config, state = self.config, self.state
+        self._fill(1)
+        crops, samples = self.buffer.draw(self.rng, config.batch)
+        rate = learning_rate(config.rate, state.step, config.warm_up, self.progress())
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        inputs = jitter(prepare_batch(torch.from_numpy(crops)), self.rng)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            out = self.network(inputs)
+        loss = reader_loss(out.logits.float(), out.region.float(), out.legible.float(), samples)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        state.step += 1
+        update_average(self.average, self.network, min(config.average, (1 + state.step) / (10 + state.step)))
+        if state.step % 10 == 0:
+            self._adapt(out.logits.detach().float().numpy(), samples)
+        return float(loss.detach())
+
+    def _adapt(self, logits: np.ndarray, samples: list[Sample]) -> None:
+        state = self.state
+        invented = [k for k, s in enumerate(samples) if not s.real and s.legible]
+        if not invented:
+            return
+        right = float(np.mean([greedy(logits[k]) == samples[k].text for k in invented]))
+        state.read_right = 0.9 * state.read_right + 0.1 * right
+        if state.read_right > _EASY_ENOUGH:
+            state.difficulty = min(self.config.hardest, state.difficulty + 0.006)
+        elif state.read_right < _TOO_HARD:
+            state.difficulty = max(0.0, state.difficulty - 0.003)
+        self._steer()
+
+    def _check(self, loss: float) -> None:
+        """Log, read the validation plates with the averaged weights, keep them when they are the best so far."""
+        state = self.state
+        metrics = self.val.measure(self.average) if self.val else {"exact": state.read_right}
+        line = {
+            "step": state.step,
+            "minutes": round(state.seconds / 60, 2),
+            "loss": round(loss, 4),
+            "difficulty": round(state.difficulty, 3),
+            "invented_right": round(state.read_right, 3),
+            "samples_made": self.buffer.added,
+            "bf16": self.half,
+            "val": metrics,
+        }
+        self.log.write(json.dumps(line) + "\n")
+        self.log.flush()
+        if metrics["exact"] > state.best:
+            state.best, state.metrics = metrics["exact"], metrics
+            write_reader_card(
+                self.config.out, self.average, self.architecture, state.step, state.metrics, asdict(self.config)
+            )
+
+    def _save_checkpoint(self) -> None:
+        path = self.config.out / "checkpoint.pt"
+        saved = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "state": asdict(self.state),
+        }
+        torch.save(saved, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def _resume(self) -> None:
+        path = self.config.out / "checkpoint.pt"
+        if not path.exists():
+            raise DataError(f"nothing to resume: {path} is not there; start without resume")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.average.load_state_dict(saved["average"])
+        except RuntimeError as error:
+            raise ModelError(f"{path} is of another architecture: {str(error).splitlines()[0]}") from error
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.state = _State(**saved["state"])
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the weights of convolutions and linear layers; leave biases, norms and the row slots alone."""
+    decayed = [p for p in network.parameters() if p.ndim >= 3 or (p.ndim == 2 and p.shape[0] > 2)]
+    known = {id(p) for p in decayed}
+    rest = [p for p in network.parameters() if id(p) not in known]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def learning_rate(peak: float, step: int, warm_up: int, progress: float) -> float:
+    """Linear warm-up, then a cosine down to a hundredth of the peak at progress 1."""
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    return peak * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * progress))))
+
+
+def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
+    """Cheap changes on each draw from the buffer: contrast, shift of colours, noise, a blotted patch."""
+    count = len(inputs)
+    gain = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32))
+    shift = torch.from_numpy(rng.normal(0, 0.12, (count, 3, 1, 1)).astype(np.float32))
+    out = inputs * gain + shift
+    out = out + torch.randn_like(out) * torch.from_numpy(rng.uniform(0, 0.12, (count, 1, 1, 1)).astype(np.float32))
+    for k in np.flatnonzero(rng.random(count) < 0.08):
+        y, x = int(rng.integers(0, CROP_SIZE[0] - 8)), int(rng.integers(0, CROP_SIZE[1] - 10))
+        out[k, :, y : y + int(rng.integers(3, 9)), x : x + int(rng.integers(3, 10))] = float(rng.normal())
+    return out.contiguous(memory_format=torch.channels_last)
+
+
+def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
+    """CTC over the legible samples, plus small parts for region (where known) and legibility."""
+    readable = torch.tensor([s.legible for s in samples])
+    target = torch.tensor([k for s in samples if s.legible for k in encode(s.text)], dtype=torch.long)
+    lengths = torch.tensor([len(s.text) for s in samples if s.legible], dtype=torch.long)
+    steps = torch.full((int(readable.sum()),), logits.shape[1], dtype=torch.long)
+    spelled = logits[readable].log_softmax(dim=2).transpose(0, 1)
+    loss = nn.functional.ctc_loss(spelled, target, steps, lengths, zero_infinity=True)
+    known = torch.tensor([s.region for s in samples])
+    if bool((known >= 0).any()):
+        loss = loss + 0.05 * nn.functional.cross_entropy(region, known, ignore_index=-1)
+    return loss + 0.05 * nn.functional.binary_cross_entropy_with_logits(legible, readable.float())
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the averaged weights towards the network's; counts and statistics likewise."""
+    for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, 1 - keep)
+        else:
+            mean.copy_(now)
+
+
+def bf16_pays(network: nn.Module) -> bool:
+    """Time a few steps with and without bf16 autocast on this processor; True when it is at least 15 % quicker."""
+    inputs = torch.randn(16, 3, *CROP_SIZE).contiguous(memory_format=torch.channels_last)
+    times = {}
+    for half in (False, True):
+        spent = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                out = network.eval()(inputs)
+            out.logits.float().sum().backward()
+            spent.append(time.perf_counter() - begin)
+        times[half] = min(spent)
+    for parameter in network.parameters():
+        parameter.grad = None
+    return times[True] * 1.15 < times[False]
