@@ -1,0 +1,81 @@
+"""Settings to the small objects that the rooms take. In: `Settings`. Out: what Kafka, workers and streams want."""
+
+import os
+
+from fleet.settings import Settings
+from plumbing.kafka_admin import KafkaSecurity
+from schemas.topics import ALERTS, FRAMES, READS, SIGHTINGS
+from streams.settings import MatchSettings, StreamSettings, TrackerSettings
+from workers.settings import Limits, ReaderSettings, WorkerSettings, readers_for
+
+
+def cores(settings: Settings) -> int:
+    """Processor cores that platefleet uses."""
+    return settings.threads or len(os.sched_getaffinity(0))
+
+
+def kafka_security(settings: Settings) -> KafkaSecurity:
+    """How to log on to Kafka."""
+
+    def text(value: object) -> str | None:
+        return None if value is None else str(value)
+
+    return KafkaSecurity(
+        protocol=settings.kafka_protocol,
+        mechanism=settings.kafka_mechanism,
+        username=settings.kafka_username,
+        password=settings.kafka_password.get_secret_value() if settings.kafka_password else None,
+        ca_file=text(settings.kafka_ca_file),
+        certificate_file=text(settings.kafka_certificate_file),
+        key_file=text(settings.kafka_key_file),
+    )
+
+
+def topic_partitions(settings: Settings) -> dict[str, int]:
+    """Partitions of the topics whose number is a setting; empty: as in the topic table."""
+    if settings.partitions is None:
+        return {}
+    return dict.fromkeys((topic.name for topic in (FRAMES, READS, SIGHTINGS, ALERTS)), settings.partitions)
+
+
+def worker_settings(settings: Settings, brokers: str, *, realtime: bool = True) -> WorkerSettings:
+    """What a worker process takes."""
+    readers, threads = readers_for(cores(settings), realtime=realtime)
+    return WorkerSettings(
+        brokers=brokers,
+        instance_id=settings.worker_id,
+        security=kafka_security(settings),
+        readers=settings.readers or readers,
+        num_gpus=settings.num_gpus,
+        reader=ReaderSettings(
+            device=settings.device,
+            precision=settings.precision,
+            threads=threads,
+            detector=settings.detector,
+            reader=settings.reader,
+            limits=Limits(max_pixels=settings.max_pixels),
+        ),
+        batch_frames=settings.batch_frames,
+        batch_wait_ms=settings.batch_wait_ms,
+        max_in_flight=settings.max_in_flight,
+        ray_address=settings.ray_address,
+        metrics_port=settings.metrics_port,
+        metrics_host=settings.metrics_host,
+    )
+
+
+def stream_settings(settings: Settings, brokers: str, store_url: str) -> StreamSettings:
+    """What a streams process takes."""
+    return StreamSettings(
+        brokers=brokers,
+        data_dir=settings.data_dir / "streams",
+        store_url=store_url,
+        instance_id=settings.stream_id,
+        roles=settings.stream_roles,
+        tracker=TrackerSettings(gap_s=settings.gap_seconds),
+        match=MatchSettings(candidate_threshold=settings.candidate_threshold),
+        silence_s=settings.silence_seconds,
+        flush_rows=settings.flush_rows,
+        flush_s=settings.flush_seconds,
+        replication=settings.replication,
+    )
