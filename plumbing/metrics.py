@@ -1,4 +1,4 @@
-"""Every metric of the fleet, once: name, type, meaning, labels. In: what the rooms count. Out: Prometheus text on a port.
+"""Every metric of the fleet, once: name, type, meaning, labels. In: what the rooms count. Out: Prometheus text.
 
 Names end in their unit (`_seconds`, `_bytes`), counters in `_total` on the wire. Add a metric here, not in a room.
 """
