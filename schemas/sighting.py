@@ -73,3 +73,5 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     emitted_at: datetime
     """Wall clock of the tracker when it sent this revision."""
+    former_plates: tuple[str, ...] = ()
+    """Other plates that earlier revisions said; each was withdrawn."""

@@ -1,0 +1,185 @@
+"""Which read belongs to which track: predicted place, size and text make a cost, an exact assignment the choice.
+
+In: tracks and the reads of one frame. Out: pairs. All lengths are measured in plate widths, so that far and near
+plates are treated alike; the camera itself moves, so that the room for error grows with the time between looks.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.text import distance
+from streams.track import Seen, Track
+
+MAX_COST = 6.0
+"""Pairs that cost more are not joined."""
+
+_SIGMA_0 = 0.8
+_SIGMA_MOVING = 2.5
+_SIGMA_NEW = 6.0
+"""Plate widths of doubt at once, and per second with and without a known velocity."""
+_BASE_S = 0.12
+_SAME_TEXT_BONUS = 2.5
+_SAME_TEXT_MOTION = 5.0
+_PER_DIFFERENCE = 3.0
+_OTHER_VEHICLE = 2.4
+"""From this text distance on, two sure texts are two vehicles, wherever they are."""
+_LOOKALIKE = 0.35
+_NO_TEXT = 1.0
+
+
+class Place(NamedTuple):
+    """Centre and size of a plate in the picture, pixels, and how long since it was looked at, seconds."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    dt: float
+    moving: bool
+
+
+class Offer(NamedTuple):
+    """A read as the assignment sees it."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    text: str
+    confidence: float
+
+
+def predict(seen: Sequence[Seen], t: int) -> Place:
+    """Where the plate is at `t`: between two looks on the line, outside by the velocity of the nearest ones."""
+    last = seen[-1]
+    if len(seen) == 1:
+        return Place(last.x, last.y, last.w, last.h, abs(t - last.t) / 1000, False)
+    if t >= last.t:
+        near, far = last, _before(seen, last.t)
+    elif t <= seen[0].t:
+        near, far = seen[0], _after(seen, seen[0].t)
+    else:
+        after = next(s for s in seen if s.t > t)
+        before = seen[seen.index(after) - 1]
+        k = (t - before.t) / (after.t - before.t)
+        return Place(
+            before.x + k * (after.x - before.x),
+            before.y + k * (after.y - before.y),
+            before.w + k * (after.w - before.w),
+            before.h + k * (after.h - before.h),
+            min(t - before.t, after.t - t) / 1000,
+            True,
+        )
+    span = near.t - far.t
+    if not span:
+        return Place(near.x, near.y, near.w, near.h, abs(t - near.t) / 1000, False)
+    # a velocity is believed for a second, growth for less: plates near the camera leave the picture
+    k = max(-1000, min(1000, t - near.t)) / span
+    growth = max(0.5, min(2.0, (near.w / max(far.w, 1.0)) ** max(-3.0, min(3.0, k))))
+    return Place(
+        near.x + k * (near.x - far.x),
+        near.y + k * (near.y - far.y),
+        near.w * growth,
+        near.h * growth,
+        abs(t - near.t) / 1000,
+        True,
+    )
+
+
+def _before(seen: Sequence[Seen], t: int) -> Seen:
+    for s in reversed(seen):
+        if t - s.t >= _BASE_S * 1000:
+            return s
+    return seen[0]
+
+
+def _after(seen: Sequence[Seen], t: int) -> Seen:
+    for s in seen:
+        if s.t - t >= _BASE_S * 1000:
+            return s
+    return seen[-1]
+
+
+def cost(track: Track, place: Place, offer: Offer) -> float:
+    """How unlikely it is that the track's vehicle is what was read; below 0 for a clear yes, inf for a clear no."""
+    scale = max(offer.w, place.w, 12.0)
+    sigma = _SIGMA_0 + (_SIGMA_MOVING if place.moving else _SIGMA_NEW) * min(place.dt, 2.0)
+    off = math.hypot(offer.x - place.x, offer.y - place.y) / scale / sigma
+    grown = math.log(max(offer.w, 1.0) / max(place.w, 1.0)) / (0.3 + 0.8 * min(place.dt, 2.0))
+    motion = 0.5 * (off * off + grown * grown)
+    if not offer.text or not track.lead:
+        return motion + _NO_TEXT
+    text = distance(offer.text, track.lead)
+    if text > _LOOKALIKE and len(track.texts) > 1 and offer.text in track.texts:
+        # it has been read like that before: what flickers once flickers again
+        text = min(text, _LOOKALIKE)
+    sure = offer.confidence * track.lead_confidence
+    if text == 0.0:
+        # one plate exists once: the same text may jump, as it does when a dash cam hits a bump
+        return min(motion, _SAME_TEXT_MOTION) - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)
+    if text >= _OTHER_VEHICLE and sure > 0.5:
+        return math.inf
+    return motion + _PER_DIFFERENCE * text * (0.25 + 0.75 * sure)
+
+
+def assign(costs: Sequence[Sequence[float]]) -> list[int]:
+    """Cheapest choice of a column for every row, -1 for none; pairs above MAX_COST are never chosen.
+
+    Not choosing costs MAX_COST. Exact (shortest augmenting paths), and quick where no two rows want the same column.
+    """
+    rows = len(costs)
+    columns = len(costs[0]) if rows else 0
+    if not columns:
+        return [-1] * rows
+    best = [min(range(columns), key=row.__getitem__) for row in costs]
+    wanted = [column if costs[i][column] <= MAX_COST else -1 for i, column in enumerate(best)]
+    taken = [column for column in wanted if column >= 0]
+    if len(set(taken)) == len(taken):
+        return wanted
+    # a private column per row stands for "none of them"
+    square = [
+        [min(c, 1e6) if c <= MAX_COST else 1e6 for c in row] + [MAX_COST if k == i else 1e6 for k in range(rows)]
+        for i, row in enumerate(costs)
+    ]
+    chosen = _hungarian(square)
+    return [column if column < columns and costs[i][column] <= MAX_COST else -1 for i, column in enumerate(chosen)]
+
+
+def _hungarian(costs: Sequence[Sequence[float]]) -> list[int]:
+    """Column of every row in a cheapest assignment; needs at least as many columns as rows."""
+    n, m = len(costs), len(costs[0])
+    u, v = [0.0] * (n + 1), [0.0] * (m + 1)
+    owner, way = [0] * (m + 1), [0] * (m + 1)
+    for i in range(1, n + 1):
+        owner[0] = i
+        column = 0
+        least = [math.inf] * (m + 1)
+        used = [False] * (m + 1)
+        while True:
+            used[column] = True
+            row, delta, following = owner[column], math.inf, 0
+            for j in range(1, m + 1):
+                if not used[j]:
+                    reduced = costs[row - 1][j - 1] - u[row] - v[j]
+                    if reduced < least[j]:
+                        least[j], way[j] = reduced, column
+                    if least[j] < delta:
+                        delta, following = least[j], j
+            for j in range(m + 1):
+                if used[j]:
+                    u[owner[j]] += delta
+                    v[j] -= delta
+                else:
+                    least[j] -= delta
+            column = following
+            if owner[column] == 0:
+                break
+        while column:
+            owner[column] = owner[way[column]]
+            column = way[column]
+    chosen = [-1] * n
+    for j in range(1, m + 1):
+        if owner[j]:
+            chosen[owner[j] - 1] = j - 1
+    return chosen

@@ -1,0 +1,78 @@
+"""Plate texts compared: a distance that knows which characters a camera takes for one another.
+
+In: two texts. Out: a distance where 0 is equal, 0.3 a look-alike (0/O), 1 a plain substitution.
+"""
+
+from functools import lru_cache
+
+LOOKALIKES = ("0OQD", "1IL", "8B", "5S", "2Z", "6G", "4A", "7T", "UV", "VY", "MN", "NH")
+"""Groups of characters that readers confuse on plates."""
+
+NEAR = ("CG", "EF", "PR", "KX", "38", "3B", "9P", "69", "7Z", "JI", "WM", "CO", "C0", "17")
+"""Pairs that are confused less often."""
+
+LOOKALIKE_COST = 0.3
+NEAR_COST = 0.6
+GAP_COST = 0.8
+"""A character too many or too few."""
+
+
+def _costs() -> dict[tuple[str, str], float]:
+    costs: dict[tuple[str, str], float] = {}
+    for groups, cost in ((NEAR, NEAR_COST), (LOOKALIKES, LOOKALIKE_COST)):
+        for group in groups:
+            for a in group:
+                for b in group:
+                    if a != b:
+                        costs[a, b] = cost
+    return costs
+
+
+_COSTS = _costs()
+
+
+def substitution(a: str, b: str) -> float:
+    """Cost of reading character `b` for `a`: 0, 0.3, 0.6 or 1."""
+    return 0.0 if a == b else _COSTS.get((a, b), 1.0)
+
+
+@lru_cache(maxsize=1 << 16)
+def distance(a: str, b: str) -> float:
+    """Cheapest way from `a` to `b` by substitutions (weighted by likeness) and gaps."""
+    if a == b:
+        return 0.0
+    row = [j * GAP_COST for j in range(len(b) + 1)]
+    for i, ca in enumerate(a, start=1):
+        corner = row[0]
+        row[0] = i * GAP_COST
+        for j, cb in enumerate(b, start=1):
+            best = min(corner + substitution(ca, cb), row[j] + GAP_COST, row[j - 1] + GAP_COST)
+            corner, row[j] = row[j], best
+    return row[-1]
+
+
+@lru_cache(maxsize=1 << 14)
+def align(text: str, reference: str) -> tuple[int, ...]:
+    """For each character of `text` the position in `reference` that it answers to, -1 for none.
+
+    Positions rise from left to right; the alignment is a cheapest one in the sense of `distance`.
+    """
+    if len(text) == len(reference) and distance(text, reference) >= sum(map(substitution, text, reference)):
+        return tuple(range(len(text)))
+    rows = [[j * GAP_COST for j in range(len(reference) + 1)]]
+    for i, ca in enumerate(text, start=1):
+        row = [i * GAP_COST]
+        for j, cb in enumerate(reference, start=1):
+            row.append(min(rows[-1][j - 1] + substitution(ca, cb), rows[-1][j] + GAP_COST, row[-1] + GAP_COST))
+        rows.append(row)
+    places = [-1] * len(text)
+    i, j = len(text), len(reference)
+    while i and j:
+        if rows[i][j] == rows[i - 1][j - 1] + substitution(text[i - 1], reference[j - 1]):
+            i, j = i - 1, j - 1
+            places[i] = j
+        elif rows[i][j] == rows[i - 1][j] + GAP_COST:
+            i -= 1
+        else:
+            j -= 1
+    return tuple(places)

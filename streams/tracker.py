@@ -1,0 +1,382 @@
+"""Frames of one camera -> sightings. Pure: the state, a message, its offset and the wall clock's time come in.
+
+`step` applies one message of fleet.reads to the state of its camera and returns the state and the messages that must
+be sent. What it decides depends on the messages alone, so that a replay after a crash tells the same again under the
+same identities; the wall clock only stamps `emitted_at`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from plumbing.clock import from_ms
+from schemas.camera import CameraState as CameraMessage
+from schemas.read import CloseTracks, FrameReads, PlateRead, ReadsMessage
+from schemas.sighting import Sighting
+from schemas.topics import FRAMES
+from streams import motion
+from streams.settings import TrackerSettings
+from streams.telling import Teller, improved, opens, remains, vote_of, winning
+from streams.text import distance
+from streams.track import (
+    CLOSED,
+    OPEN,
+    TENTATIVE,
+    CameraState,
+    CameraTracks,
+    Track,
+    absorb,
+    add_read,
+    add_seq,
+    begin,
+    forget_crops,
+    missing,
+)
+from streams.vote import Vote
+
+_SAME_BOX = 0.5
+_LOOKALIKE = 0.35
+_PURGE_FRAMES = 200
+_MAX_CLOSED = 32
+_BACKLOG_MS = 60_000
+_CLOCK_STEP_MS = 60_000
+_EARTH_M = 6_371_000.0
+DEFAULTS = TrackerSettings()
+
+
+def step(
+    state: CameraState, message: ReadsMessage, offset: int, now_ms: int, settings: TrackerSettings = DEFAULTS
+) -> tuple[CameraState, list[Sighting]]:
+    """Apply the message at `offset` of the camera's partition; the state that comes in must not be used again.
+
+    A message at or before the last applied offset changes and tells nothing: its sightings were acknowledged
+    before the state that holds it was written. A frame whose number was applied before changes only the offset.
+
+    Args:
+        state: of the camera, from `new_state` or the last step.
+        message: a frame's reads or a close command.
+        offset: of the message in fleet.reads.
+        now_ms: wall clock, epoch milliseconds.
+        settings: limits.
+    """
+    if offset <= state.hot.offset:
+        return state, []
+    state.hot.offset = offset
+    if isinstance(message, CloseTracks):
+        return state, _close_all(state, message, now_ms, settings)
+    if not add_seq(state.hot, message.seq):
+        return state, []
+    return state, _frame(state, message, now_ms, settings)
+
+
+def camera_message(state: CameraState, status: str, now: datetime) -> CameraMessage:
+    """What fleet.cameras is told of the camera."""
+    hot = state.hot
+    return CameraMessage(
+        camera_id=hot.camera_id,
+        status="live" if status == "live" else "silent",
+        last_seq=hot.seqs[-1][1] if hot.seqs else 0,
+        last_seen=from_ms(hot.last_t),
+        frames=hot.frames,
+        missing=missing(hot),
+        reads=hot.reads,
+        clock_skew_ms=round(hot.skew_ms),
+        luma=round(hot.luma, 1),
+        lat=hot.lat,
+        lon=hot.lon,
+        heading=hot.heading,
+        speed=hot.speed,
+        width=hot.width,
+        height=hot.height,
+        model_version=hot.model_version,
+        emitted_at=now,
+    )
+
+
+def has_open(state: CameraState) -> bool:
+    """True when a track waits for its end."""
+    return any(track.phase != CLOSED for track in state.hot.tracks)
+
+
+# --- one frame
+
+
+def _frame(state: CameraState, frame: FrameReads, now_ms: int, settings: TrackerSettings) -> list[Sighting]:
+    hot = state.hot
+    t = _event_time(hot, frame, settings)
+    frame = _sane_place(frame)
+    _health(hot, frame, t)
+    teller = Teller(hot.camera_id, FRAMES.name, from_ms(now_ms))
+    told: list[Sighting] = []
+    ranks = _distinct(frame.reads)
+    if ranks:
+        for track in _join(state, frame, ranks, t, settings):
+            told += _consider(state, track, teller, settings)
+    # tracks that a late frame prolonged were told as closed; the pass below tells them anew
+    told += _pass_time(state, teller, settings)
+    return told
+
+
+def _event_time(hot: CameraTracks, frame: FrameReads, settings: TrackerSettings) -> int:
+    """The camera's clock, corrected where it is beyond all bounds."""
+    skew = frame.captured_at - frame.published_at
+    hot.skew_ms = float(skew) if not hot.frames else 0.9 * hot.skew_ms + 0.1 * skew
+    sane = frame.captured_at >= settings.earliest_ms and skew <= settings.max_ahead_s * 1000
+    if sane:
+        return frame.captured_at
+    if hot.bad_clock_ms is None or abs(hot.bad_clock_ms - skew) > _CLOCK_STEP_MS:
+        hot.bad_clock_ms = skew
+    return frame.captured_at - hot.bad_clock_ms
+
+
+def _health(hot: CameraTracks, frame: FrameReads, t: int) -> None:
+    luma = frame.luma if math.isfinite(frame.luma) else 0.0
+    hot.luma = luma if not hot.frames else 0.9 * hot.luma + 0.1 * luma
+    hot.frames += 1
+    hot.reads += len(frame.reads)
+    if t < hot.clock - _BACKLOG_MS:
+        # a camera that was cut off delivers what it kept: its time begins anew
+        hot.clock = t
+    hot.clock = max(hot.clock, t)
+    if t >= hot.last_t or hot.clock == t:
+        hot.last_t = t
+        hot.lat, hot.lon, hot.heading, hot.speed = frame.lat, frame.lon, frame.heading, frame.speed
+        hot.width, hot.height, hot.model_version = frame.width, frame.height, frame.model_version
+
+
+def _sane_place(frame: FrameReads) -> FrameReads:
+    """The frame without a position that is not on the globe."""
+    lat, lon = frame.lat, frame.lon
+    if lat is None and lon is None:
+        return frame
+    if lat is not None and lon is not None and -90 <= lat <= 90 and -180 <= lon <= 180:
+        return frame
+    values = {name: getattr(frame, name) for name in frame.__struct_fields__}
+    return FrameReads(**(values | {"lat": None, "lon": None}))
+
+
+def _finite(read: PlateRead) -> bool:
+    return all(map(math.isfinite, read.box)) and read.box[2] > 0 and read.box[3] > 0
+
+
+def _overlap(a: PlateRead, b: PlateRead) -> float:
+    ax, ay, aw, ah = a.box
+    bx, by, bw, bh = b.box
+    w = min(ax + aw, bx + bw) - max(ax, bx)
+    h = min(ay + ah, by + bh) - max(ay, by)
+    if w <= 0 or h <= 0:
+        return 0.0
+    return w * h / (aw * ah + bw * bh - w * h)
+
+
+def _distinct(reads: Sequence[PlateRead]) -> list[int]:
+    """Ranks of the reads, without those that find a plate a second time or have no usable box."""
+    ranks = [rank for rank, read in enumerate(reads) if _finite(read)]
+    if len(ranks) < 2:
+        return ranks
+    ranks.sort(key=lambda rank: (-reads[rank].confidence, rank))
+    kept: list[int] = []
+    for rank in ranks:
+        if all(_overlap(reads[rank], reads[other]) < _SAME_BOX for other in kept):
+            kept.append(rank)
+    return sorted(kept)
+
+
+def _join(
+    state: CameraState, frame: FrameReads, ranks: Iterable[int], t: int, settings: TrackerSettings
+) -> list[Track]:
+    """Give every read to a track that it continues, or to a new one. Returns the tracks in the reads' order."""
+    offers = {}
+    for rank in ranks:
+        read = frame.reads[rank]
+        x, y, w, h = read.box
+        text = read.plate if settings.min_length <= len(read.plate) <= settings.max_length else ""
+        offers[rank] = motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
+    tracks = [track for track in state.hot.tracks if _in_reach(track, frame, t, settings)]
+    places = [motion.predict(track.seen, t) for track in tracks]
+    costs = [
+        [_cost(track, place, offer) for track, place in zip(tracks, places, strict=True)] for offer in offers.values()
+    ]
+    chosen = motion.assign(costs)
+    joined = []
+    for (rank, offer), column in zip(offers.items(), chosen, strict=True):
+        track = tracks[column] if column >= 0 else begin(state, frame, rank, t)
+        add_read(state, track, frame, rank, offer.text, t)
+        joined.append(track)
+    return joined
+
+
+def _cost(track: Track, place: motion.Place, offer: motion.Offer) -> float:
+    if track.still:
+        # pictures of a folder follow each other without motion: only the text can join them
+        return -1.0 if offer.text and offer.text == track.lead else math.inf
+    return motion.cost(track, place, offer)
+
+
+def _in_reach(track: Track, frame: FrameReads, t: int, settings: TrackerSettings) -> bool:
+    gap = settings.gap_s * 1000
+    if not track.first_t - gap <= t <= track.last_t + gap or track.still != frame.still:
+        return False
+    if track.place is None or frame.lat is None or frame.lon is None:
+        return True
+    return _metres(track.place, (frame.lat, frame.lon)) <= settings.max_jump_m
+
+
+def _metres(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Distance over ground; flat, which is enough for hundreds of metres."""
+    north = math.radians(b[0] - a[0])
+    east = math.radians((b[1] - a[1] + 180) % 360 - 180) * math.cos(math.radians((a[0] + b[0]) / 2))
+    return _EARTH_M * math.hypot(north, east)
+
+
+# --- telling
+
+
+def _crops(state: CameraState, track: Track) -> dict[int, bytes]:
+    return state.crops.get(track.uid, {})
+
+
+def _consider(state: CameraState, track: Track, teller: Teller, settings: TrackerSettings) -> list[Sighting]:
+    """Tell of a track that has just got a read, when that is worth it."""
+    if not track.frames or track not in state.hot.tracks:
+        return []
+    if track.still:
+        return _tell_still(state, track, teller, settings)
+    if track.phase == CLOSED:
+        if track.last_t < state.hot.clock - settings.gap_s * 1000:
+            return teller.tell(track, vote_of(track), _crops(state, track), "final")
+        track.phase = OPEN
+    if track.phase == TENTATIVE:
+        if not _may_open(track, settings):
+            return []
+        said = vote_of(track)
+        if not opens(track, said, settings):
+            return []
+        twin = _twin(state, track, said, settings)
+        if twin is not None:
+            return _join_twin(state, track, twin, teller, settings)
+        told = teller.tell(track, said, _crops(state, track), "provisional")
+        track.phase = OPEN
+        return told
+    if state.hot.clock - track.told_t < settings.update_s * 1000 or track.frames == track.told_frames:
+        return []
+    said = vote_of(track)
+    track.told_t = state.hot.clock
+    if not improved(track, said, winning(track, said.plate, _crops(state, track))):
+        return []
+    twin = _twin(state, track, said, settings)
+    if twin is not None:
+        return _join_twin(state, track, twin, teller, settings)
+    return teller.tell(track, said, _crops(state, track), "provisional")
+
+
+def _may_open(track: Track, settings: TrackerSettings) -> bool:
+    """A cheap look before the vote: can it come out as enough?"""
+    most = track.texts[track.lead][0]
+    return (
+        most >= settings.agree_reads
+        or track.frames > settings.agree_reads
+        or (track.lead_confidence >= settings.sure_confidence)
+    )
+
+
+def _tell_still(state: CameraState, track: Track, teller: Teller, settings: TrackerSettings) -> list[Sighting]:
+    said = vote_of(track)
+    if track.phase == TENTATIVE and not opens(track, said, settings):
+        return []
+    told = teller.tell(track, said, _crops(state, track), "final")
+    track.phase = CLOSED
+    return told
+
+
+def _twin(state: CameraState, track: Track, said: Vote, settings: TrackerSettings) -> Track | None:
+    """Another told track that is the same vehicle: the same text at the same time, never both in one frame."""
+    gap = settings.gap_s * 1000
+    frames = {seen.seq for seen in track.seen}
+    for other in state.hot.tracks:
+        if (
+            other is not track
+            and other.told_plate
+            and not other.still
+            and other.first_t - gap <= track.last_t
+            and track.first_t <= other.last_t + gap
+            and distance(said.plate, other.told_plate) <= (0.0 if track.told_plate else _LOOKALIKE)
+            and frames.isdisjoint(seen.seq for seen in other.seen)
+        ):
+            return other
+    return None
+
+
+def _merge(state: CameraState, track: Track, into: Track, teller: Teller) -> list[Sighting]:
+    """Let `into` have all that `track` has; a track that was told before is taken back."""
+    told = [teller.withdraw(track, None)] if track.told_plate else []
+    absorb(into, track, _crops(state, into))
+    forget_crops(state, track.uid)
+    state.hot.tracks.remove(track)
+    return told
+
+
+def _join_twin(
+    state: CameraState, track: Track, into: Track, teller: Teller, settings: TrackerSettings
+) -> list[Sighting]:
+    """Merge while the vehicle is in sight: a closed twin goes on, unless time has left it behind."""
+    told = _merge(state, track, into, teller)
+    if into.phase == CLOSED:
+        if into.last_t < state.hot.clock - settings.gap_s * 1000:
+            return told + teller.tell(into, vote_of(into), _crops(state, into), "final")
+        into.phase = OPEN
+    return told
+
+
+# --- closing
+
+
+def _close(state: CameraState, track: Track, teller: Teller, settings: TrackerSettings) -> list[Sighting]:
+    """The end of a track: told for the last time, or dropped when it was never a sighting."""
+    if track.phase == CLOSED:
+        return []
+    if track.frames:
+        said = vote_of(track)
+        twin = _twin(state, track, said, settings)
+        if twin is not None:
+            told = _merge(state, track, twin, teller)
+            if twin.phase == CLOSED:
+                told += teller.tell(twin, vote_of(twin), _crops(state, twin), "final")
+            return told
+        if track.phase == OPEN or remains(track, said, settings):
+            track.phase = CLOSED
+            return teller.tell(track, said, _crops(state, track), "final")
+    forget_crops(state, track.uid)
+    state.hot.tracks.remove(track)
+    return []
+
+
+def _pass_time(state: CameraState, teller: Teller, settings: TrackerSettings) -> list[Sighting]:
+    """Close what the camera's clock has left behind, forget what is closed for long."""
+    hot = state.hot
+    ends = hot.clock - settings.gap_s * 1000
+    told: list[Sighting] = []
+    for track in list(hot.tracks):
+        if track.phase != CLOSED and track.last_t < ends and track in hot.tracks:
+            told += _close(state, track, teller, settings)
+    oldest = hot.clock - settings.keep_s * 1000
+    closed = [track for track in hot.tracks if track.phase == CLOSED]
+    excess = len(closed) - _MAX_CLOSED
+    if excess > 0:
+        closed.sort(key=lambda track: track.touched)
+    for i, track in enumerate(closed):
+        if i < excess or (track.last_t < oldest and hot.frames - track.touched > _PURGE_FRAMES):
+            forget_crops(state, track.uid)
+            hot.tracks.remove(track)
+    return told
+
+
+def _close_all(state: CameraState, command: CloseTracks, now_ms: int, settings: TrackerSettings) -> list[Sighting]:
+    teller = Teller(state.hot.camera_id, FRAMES.name, from_ms(now_ms))
+    if state.hot.seqs and state.hot.seqs[-1][1] > command.seq:
+        return []
+    told: list[Sighting] = []
+    for track in list(state.hot.tracks):
+        if track.phase != CLOSED and track.last_seq <= command.seq and track in state.hot.tracks:
+            told += _close(state, track, teller, settings)
+    return told

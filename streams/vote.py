@@ -1,0 +1,158 @@
+"""Many reads of one plate -> one text: characters are aligned and vote with their probabilities, weighted.
+
+In: ballots (reads with what says how good they are). Out: text, confidence, ranked candidates, votes, region.
+The result depends on the set of ballots alone, never on their order.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from heapq import nlargest
+
+import msgspec
+
+from schemas.read import Candidate
+from streams.text import align
+
+CharProbs = tuple[tuple[tuple[str, float], ...], ...]
+
+FULL_HEIGHT_PX = 22.0
+"""From this height on a plate does not become easier to read."""
+MAX_CANDIDATES = 5
+_ALTERNATIVES = 3
+_MIN_SHARE = 1e-3
+
+
+class Ballot(msgspec.Struct, array_like=True, frozen=True):
+    """One read that votes."""
+
+    text: str
+    confidence: float
+    height: float
+    """Of the box, pixels."""
+    sharpness: float
+    legibility: float
+    probs: CharProbs
+    region: str
+    region_confidence: float
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """What the ballots say together."""
+
+    plate: str
+    confidence: float
+    candidates: tuple[Candidate, ...]
+    region: str
+    region_confidence: float
+
+
+def quality(height: float, sharpness: float, legibility: float) -> float:
+    """How good a look at a plate is, on its own: above 0, comparable within one camera."""
+    return max(height, 1.0) * (0.3 + 0.7 * legibility) * math.log2(2.0 + max(sharpness, 0.0))
+
+
+def weights(ballots: Sequence[Ballot]) -> list[float]:
+    """Weight of each ballot, 0..1: large, sharp (against the sharpest of them), legible and sure reads count more."""
+    sharpest = max((b.sharpness for b in ballots), default=0.0)
+    out = []
+    for b in ballots:
+        size = 0.25 + 0.75 * min(1.0, b.height / FULL_HEIGHT_PX)
+        sharp = 0.2 + 0.8 * math.sqrt(max(b.sharpness, 0.0) / sharpest) if sharpest > 0 else 1.0
+        out.append(size * sharp * (0.3 + 0.7 * b.legibility) * (0.2 + 0.8 * b.confidence))
+    return out
+
+
+def _characters(ballot: Ballot) -> CharProbs:
+    if len(ballot.probs) == len(ballot.text):
+        return ballot.probs
+    # the reader told no characters: spread what it told of the whole evenly
+    each = max(ballot.confidence, 1e-6) ** (1.0 / len(ballot.text))
+    return tuple(((c, each),) for c in ballot.text)
+
+
+def _reference(ballots: Sequence[Ballot], weight: Sequence[float]) -> str:
+    """The text that the others are aligned with: of the length most agree on, the one with most weight."""
+    by_length: dict[int, float] = {}
+    by_text: dict[str, float] = {}
+    for ballot, w in zip(ballots, weight, strict=True):
+        by_length[len(ballot.text)] = by_length.get(len(ballot.text), 0.0) + w
+        by_text[ballot.text] = by_text.get(ballot.text, 0.0) + w
+    length = max(by_length, key=lambda n: (by_length[n], n))
+    return max((t for t in by_text if len(t) == length), key=lambda t: (by_text[t], t))
+
+
+def _pool(ballots: Sequence[Ballot], weight: Sequence[float], reference: str) -> list[dict[str, float]]:
+    """Per position of `reference` the share of each symbol, summing to at most 1; "" is "no character here"."""
+    pools: list[dict[str, float]] = [{} for _ in reference]
+    total = sum(weight)
+    for ballot, w in zip(ballots, weight, strict=True):
+        share = w / total
+        places = align(ballot.text, reference)
+        for chances, place in zip(_characters(ballot), places, strict=True):
+            if place >= 0:
+                pool = pools[place]
+                for symbol, p in chances:
+                    pool[symbol] = pool.get(symbol, 0.0) + share * p
+        for place in set(range(len(reference))).difference(places):
+            pools[place][""] = pools[place].get("", 0.0) + share * ballot.confidence
+    return pools
+
+
+def _sharpen(pool: Mapping[str, float], power: float) -> list[tuple[str, float]]:
+    """The likeliest symbols, best first, after `power` independent looks; what is not told counts as others."""
+    raised = {symbol: max(p, 1e-6) ** power for symbol, p in pool.items()}
+    rest = max(0.0, 1.0 - sum(pool.values())) ** power
+    total = sum(raised.values()) + rest
+    best = nlargest(_ALTERNATIVES, raised.items(), key=lambda item: (item[1], item[0]))
+    return [(symbol, p / total) for symbol, p in best]
+
+
+def _ranked(positions: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str, float]]:
+    """Texts of the likeliest symbols, best first (beam over the positions)."""
+    beam = [("", 1.0)]
+    for options in positions:
+        longer: dict[str, float] = {}
+        for text, p in beam:
+            for symbol, q in options:
+                if p * q >= _MIN_SHARE * 0.1:
+                    longer[text + symbol] = longer.get(text + symbol, 0.0) + p * q
+        if not longer:
+            best, p = beam[0]
+            longer = {best + options[0][0]: p * options[0][1]}
+        beam = nlargest(2 * MAX_CANDIDATES, longer.items(), key=lambda item: (item[1], item[0]))
+    return beam
+
+
+def _region(ballots: Sequence[Ballot], weight: Sequence[float]) -> tuple[str, float]:
+    shares: dict[str, float] = {}
+    for ballot, w in zip(ballots, weight, strict=True):
+        if ballot.region:
+            shares[ballot.region] = shares.get(ballot.region, 0.0) + w * ballot.region_confidence
+    if not shares:
+        return "", 0.0
+    region = max(shares, key=lambda r: (shares[r], r))
+    voters = sum(w for ballot, w in zip(ballots, weight, strict=True) if ballot.region)
+    return region, min(1.0, shares[region] / voters)
+
+
+def vote(ballots: Sequence[Ballot]) -> Vote:
+    """The one text of all `ballots` (at least one, none with an empty text).
+
+    Shares are averaged, not multiplied: one read that is sure and wrong cannot outvote three that agree.
+    Reads of one pass are alike in their faults, so that each further one counts for less than a new look would.
+    """
+    ordered = sorted(ballots, key=lambda b: (b.text, b.confidence, b.height, b.sharpness, b.probs))
+    weight = weights(ordered)
+    reference = _reference(ordered, weight)
+    pools = _pool(ordered, weight, reference)
+    looks = sum(weight) ** 2 / sum(w * w for w in weight)
+    power = 1.0 + 0.5 * math.log(looks)
+    ranked = _ranked([_sharpen(pool, power) for pool in pools])
+    ranked = [(text, p) for text, p in ranked if text] or [(reference, 0.0)]
+    region, region_confidence = _region(ordered, weight)
+    total = max(1.0, sum(p for _, p in ranked))
+    candidates = tuple(Candidate(text, p / total) for text, p in ranked[:MAX_CANDIDATES] if p >= _MIN_SHARE)
+    plate, confidence = ranked[0][0], ranked[0][1] / total
+    if not candidates:
+        candidates = (Candidate(plate, confidence),)
+    return Vote(plate, confidence, candidates, region, region_confidence)
