@@ -62,6 +62,8 @@ class PlateLabel:
     """Four (x, y), clockwise from the plate's own top left."""
     text: str | None
     """A-Z and 0-9; None when unknown or not legible."""
+    unsure: bool = False
+    """Hardly to be seen: neither to be found nor to be counted as wrong when found (simulated frames only)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,10 @@ _SOURCE_WEIGHTS = {
     "open-lpr": 1.0,
     "nanonets": 1.6,
     "roboflow-openimages-techkhid": 1.0,
-    "egypt-motorcycles": 0.8,
+    "egypt-motorcycles": 1.5,
     "alpr-unconstrained": 1.0,
     "openalpr-train-detector-neg": 0.35,
-    "simulator": 0.8,
+    "simulator": 0.45,
 }
 _SMALLEST = (9.0, 4.0)
 """Width and height in tile pixels below which a plate is neither wanted nor punished."""
@@ -96,7 +96,7 @@ class SampleMaker:
                 label.box_weight = 0.6  # boxes of slanted plates are loose there
         if rng.random() < 0.5:
             tile = paste_plates(tile, labels, rng, self._crops, self._tight_crops)
-        if rng.random() < 0.12:
+        if rng.random() < 0.2:
             tile = lay_words(tile, labels, rng)
         if rng.random() < 0.5:
             tile = np.ascontiguousarray(tile[:, ::-1])
@@ -171,8 +171,10 @@ def _mask(weight: NDArray[np.float32], x: float, y: float, w: float, h: float) -
 
 def _view(scene: Scene, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """A random 2 x 3 map from the scene's pixels to a tile's: zoom on a plate, slight turn and stretch."""
-    plates = [box for plate in scene.plates or () if (box := _box_of(plate)) is not None]
-    whole = min(width / scene.width, height / scene.height)
+    known = [plate for plate in scene.plates or () if not plate.unsure]
+    plates = [box for plate in known if (box := _box_of(plate)) is not None]
+    fit_x, fit_y = width / scene.width, height / scene.height
+    whole = max(min(fit_x, fit_y), 0.75 * (fit_x * fit_y) ** 0.5)  # an upright picture would leave most of a tile empty
     stretch = float(np.exp(rng.normal(0, 0.08)))
     if scene.source == "roboflow-openimages-techkhid":
         stretch *= float(rng.uniform(1.0, 1.6))  # its pictures were squeezed to squares, nearly all from landscape
@@ -227,7 +229,7 @@ def _warp(data: bytes, affine: NDArray[np.float32], height: int, width: int, rng
 def _label(plate: PlateLabel, affine: NDArray[np.float32]) -> Label | None:
     if plate.corners is not None:
         points = np.array(plate.corners, np.float32) @ affine[:, :2].T + affine[:, 2]
-        return Label.from_corners(points)
+        return Label(points.astype(np.float32), ignore=plate.unsure)
     box = _box_of(plate)
     if box is None:
         return None

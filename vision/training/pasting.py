@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.plates import REGIONS, random_plate, render_plate
+from vision.plates.glyphs import words
 from vision.types import Image
 
 Quad = NDArray[np.float32]
+_FONTS = ("barlow-condensed-700", "overpass-700", "liberation-sans-bold", "dejavu-sans-bold", "bebas-neue-bold")
 _US = [region for region in REGIONS if region.startswith("US")]
 
 
@@ -190,32 +192,34 @@ def _mount(tile: Image, quad: Quad, rng: np.random.Generator) -> None:
 
 _WORDS = (
     "HOTEL TAXI STOP POLICE BAKERY PHARMACY SALE EXIT SCHOOL BUS PARKING OPEN BANK Cafe Diesel Turbo HYBRID Rent-a-car "
-    "SPEED LIMIT ONE WAY NO ENTRY AUTO SERVICE www.example.com call 555-0134 +40 21 555 0172 4x4 TDI V6 LTD 24h"
+    "SPEED LIMIT ONE WAY NO ENTRY AUTO SERVICE www.example.com call 555-0134 +40 21 555 0172 4x4 TDI V6 LTD 24h GTI "
+    "quattro AUTOMOTIVE photo by CARS MOTORS XL 320d SUV SPORT eco LINE drive safe blog media TRUCK LOGISTICS"
 )
 
 
 def lay_words(tile: Image, labels: Sequence[Label], rng: np.random.Generator) -> Image:
-    """Signs, shop names, phone numbers and time stamps: text that is no plate, kept off the plates."""
+    """Signs, badges, shop names, phone numbers and time stamps: text that is no plate, kept off the plates."""
     tile = tile.copy()
     height, width = tile.shape[:2]
-    for _ in range(int(rng.integers(1, 4))):
-        words = " ".join(rng.choice(_WORDS.split(), int(rng.integers(1, 4))))
-        if rng.random() < 0.3:
+    for _ in range(int(rng.integers(1, 5))):
+        text = " ".join(rng.choice(_WORDS.split(), int(rng.integers(1, 4))))
+        if rng.random() < 0.25:
             day = f"20{rng.integers(10, 30)}-{rng.integers(1, 13):02d}-{rng.integers(1, 29):02d}"
-            words = f"{day} {rng.integers(24):02d}:15:42"
-        scale, thick = float(rng.uniform(0.25, 1.3)), int(rng.integers(1, 3))
-        font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX]))
-        (w, h), _ = cv2.getTextSize(words, font, scale, thick)
-        if w + 12 >= width or h + 12 >= height:
+            text = f"{day} {rng.integers(24):02d}:15:42"
+        mask = words(_FONTS[int(rng.integers(len(_FONTS)))], text, int(np.exp(rng.uniform(np.log(6), np.log(44)))))
+        h, w = mask.shape
+        if w + 24 >= width or h + 24 >= height:
             continue
-        x, y = int(rng.integers(4, width - w - 6)), int(rng.integers(h + 5, height - 5))
-        middle = np.array([x + w / 2, y - h / 2])
-        if any(_near(label, middle, np.array([w / 2 + 4, h / 2 + 4], np.float32)) for label in labels):
+        x, y = int(rng.integers(2, width - w - 2)), int(rng.integers(2, height - h - 2))
+        middle = np.array([x + w / 2, y + h / 2])
+        if any(_near(label, middle, np.array([w / 2 + 14, h / 2 + 14], np.float32)) for label in labels):
             continue
         ink = rng.integers(0, 256, 3)
-        if rng.random() < 0.5:
-            ground = (ink + 128) % 256
-            pad = int(rng.integers(3, 12))
-            cv2.rectangle(tile, (x - pad, y - h - pad), (x + w + pad, y + pad), ground.tolist(), -1)
-        cv2.putText(tile, words, (x, y), font, scale, ink.tolist(), thick, cv2.LINE_AA)
+        if rng.random() < 0.35:
+            ground = (ink + rng.integers(80, 176)) % 256
+            pad = int(rng.integers(2, 12))
+            cv2.rectangle(tile, (x - pad, y - pad), (x + w + pad, y + h + pad), ground.tolist(), -1)
+        alpha = mask.astype(np.float32)[..., None] / max(float(mask.max()), 1e-3) * rng.uniform(0.6, 1.0)
+        part = tile[y : y + h, x : x + w]
+        tile[y : y + h, x : x + w] = (part + (ink - part) * alpha).astype(np.uint8)
     return tile
