@@ -5,7 +5,7 @@ Comes in: rows as dicts and the table's column types, or an answer in Native. Go
 
 import io
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from clickhouse_driver import errors
@@ -17,7 +17,7 @@ from clickhouse_driver.columns.util import get_inner_columns_with_types, get_inn
 from clickhouse_driver.context import Context
 from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
 
-from store.interface import Row, StoreRejected
+from store.interface import Row, StoreRejected, StoreUnavailable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -113,18 +113,21 @@ def writer_for(spec: str) -> Converter | None:
     return None
 
 
-def reader_for(spec: str) -> Converter | None:
-    """How a value of the driver becomes ours: UUID -> str, named tuple -> dict; None: as it is."""
+def reader_for(spec: str, zone: tzinfo = UTC) -> Converter | None:
+    """How a value of the driver becomes ours: UUID -> str, named tuple -> dict, naive time of `zone` -> UTC;
+    None: as it is."""
     if spec == "UUID":
         return str
+    if spec == "DateTime" or (spec.startswith("DateTime64(") and "'" not in spec):
+        return lambda value: value.replace(tzinfo=zone).astimezone(UTC)
     for wrapper in ("Nullable", "LowCardinality"):
         if spec.startswith(f"{wrapper}("):
-            return _optional(reader_for(_inner(spec, wrapper)))
+            return _optional(reader_for(_inner(spec, wrapper), zone))
     if spec.startswith("Array("):
-        return _each(reader_for(_inner(spec, "Array")))
+        return _each(reader_for(_inner(spec, "Array"), zone))
     if spec.startswith("Tuple("):
         parts = get_inner_columns_with_types(_inner(spec, "Tuple"))
-        inners = [reader_for(kind) or _same for _, kind in parts]
+        inners = [reader_for(kind, zone) or _same for _, kind in parts]
         if not all(name for name, _ in parts):
             return lambda value: tuple(inner(one) for inner, one in zip(inners, value, strict=True))
         names = [name.strip("`") for name, _ in parts]
@@ -206,12 +209,12 @@ def encode(table: str, types: Types, rows: Sequence[Row]) -> bytes:
     return b"".join(sink.parts)
 
 
-def to_dicts(types: Types, columns: Sequence[Sequence[Any]]) -> list[dict[str, object]]:
-    """Columns as the driver gives them to rows as ours."""
+def to_dicts(types: Types, columns: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[dict[str, object]]:
+    """Columns as the driver gives them to rows as ours; `zone`: of times whose type names none."""
     names = [name for name, _ in types]
     converted: list[Sequence[Any]] = []
     for (_, spec), values in zip(types, columns, strict=True):
-        convert = reader_for(spec)
+        convert = reader_for(spec, zone)
         converted.append(values if convert is None else [convert(value) for value in values])
     return [dict(zip(names, values, strict=True)) for values in zip(*converted, strict=True)]
 
@@ -221,19 +224,19 @@ def decode(data: bytes) -> list[dict[str, object]]:
 
     Raises:
         StoreRejected: a column's type is not known to clickhouse-driver; ask with `query_raw` then.
+        StoreUnavailable: the data end in the middle of a block.
     """
     source = _Source(data)
     reader = BufferedSocketReader(source, _BUFFER)
     stream = BlockInputStream(reader, _context())
     rows: list[dict[str, object]] = []
-    while True:
+    while not (source.drained and reader.position == reader.current_buffer_size):
         try:
             block = stream.read()
         except EOFError:
-            if source.drained:
-                return rows
-            raise
+            raise StoreUnavailable("the answer was cut off") from None
         except (errors.UnknownTypeError, NotImplementedError) as error:
             raise StoreRejected(f"a column of the answer cannot be turned to Python ({error}): use query_raw") from None
         if block.num_rows:
             rows.extend(to_dicts(block.columns_with_types, block.get_columns()))
+    return rows

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from clickhouse_driver import Client, errors
 
@@ -93,12 +94,12 @@ class ServerStore:
     def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
         """See `Store.query`."""
 
-        def ask(client: Client) -> tuple[Any, list[tuple[str, str]]]:
+        def ask(client: Client) -> list[dict[str, object]]:
             columns, types = client.execute(sql, parameters or None, with_column_types=True, columnar=True)
-            return columns, types
+            zone = ZoneInfo(client.connection.server_info.get_timezone() or "UTC")
+            return native.to_dicts(types, columns, zone) if columns else []
 
-        columns, types = self._run(ask)
-        return native.to_dicts(types, columns) if columns else []
+        return self._run(ask)
 
     def query_raw(self, sql: str, format: str, parameters: Parameters | None = None) -> bytes:
         """See `Store.query_raw`. The native protocol carries blocks alone: give an http:// address for formats."""

@@ -19,6 +19,11 @@ _TOKEN = re.compile(
 )
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of `text`: how this package writes down sets of keywords."""
+    return frozenset(text.split())
+
+
 class Token(NamedTuple):
     """`kind` is space, quoted, word or other; `text` is upper case for words."""
 
