@@ -9,6 +9,8 @@ Errors: `DataError` for missing pictures, `DeviceError` for a missing device, `T
 import copy
 import json
 import logging
+import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -89,8 +91,17 @@ class _Stream(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
         cv2.setNumThreads(1)
+        if info:
+            threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
         maker = SampleMaker(self._scenes, self._crops, self._seed * 1000 + (info.id if info else 0))
         return maker.batches(self._config.shapes)
+
+
+def _leave_with_parent(parent: int) -> None:
+    """A worker whose trainer was killed would wait for ever for someone to take its batch."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)
 
 
 @dataclass(slots=True)
@@ -106,7 +117,10 @@ class _State:
 
 
 def train(config: DetectorTrainConfig) -> Path:
-    """Train, or go on training, and return the folder of the model; raises as the module says."""
+    """Train, or go on training, and return the folder of the model; raises as the module says.
+
+    An interrupt leaves a checkpoint, from which `resume` goes on.
+    """
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -114,21 +128,25 @@ def train(config: DetectorTrainConfig) -> Path:
     scenes, crops = _training_data(config)
     val = labelled(load_scenes("val", root=config.data, licence=config.licence))
     state = _start(config, device)
-    loader = DataLoader(
-        _Stream(config, scenes, crops, config.seed + state.step),
-        batch_size=None,
-        num_workers=config.workers,
-        collate_fn=_same,  # type: ignore[arg-type]
-        persistent_workers=config.workers > 0,
-        prefetch_factor=3 if config.workers else None,
-    )
     log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
+    try:
+        _run(config, state, _loader(config, scenes, crops, state.step), val, device)
+    finally:
+        _save(config, state)
+    metrics = _look(config, state, val, device)
+    write_model(config, state.average.state_dict(), metrics, scenes, state.step, state.samples, state.seconds)
+    return config.out
+
+
+def _run(
+    config: DetectorTrainConfig, state: _State, loader: DataLoader[Batch], val: list[Scene], device: torch.device
+) -> None:
     begin, saved, losses = time.monotonic() - state.seconds, time.monotonic(), []
     for batch in loader:
         state.seconds = time.monotonic() - begin
         done = _progress(config, state)
         if done >= 1:
-            break
+            return
         losses.append(_step(config, state, batch, device, done))
         if state.step % 50 == 0:
             _note(config, state, losses, done)
@@ -137,8 +155,16 @@ def train(config: DetectorTrainConfig) -> Path:
             _save(config, state)
             _look(config, state, val, device)
             saved = time.monotonic()
-    _save(config, state)
-    return _finish(config, state, scenes, val, device)
+
+
+def _loader(config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop], step: int) -> DataLoader[Batch]:
+    return DataLoader(
+        _Stream(config, scenes, crops, config.seed + step),  # a run that goes on draws samples anew
+        batch_size=None,
+        num_workers=config.workers,
+        collate_fn=_same,  # type: ignore[arg-type]
+        prefetch_factor=3 if config.workers else None,
+    )
 
 
 def _training_data(config: DetectorTrainConfig) -> tuple[list[Scene], list[Crop]]:
@@ -255,14 +281,6 @@ def _look(config: DetectorTrainConfig, state: _State, val: list[Scene], device: 
     for line in rows(result["val"]):  # type: ignore[arg-type]
         log.info("%s", line)
     return result
-
-
-def _finish(
-    config: DetectorTrainConfig, state: _State, scenes: list[Scene], val: list[Scene], device: torch.device
-) -> Path:
-    metrics = _look(config, state, val, device)
-    write_model(config, state.average.state_dict(), metrics, scenes, state.step, state.samples, state.seconds)
-    return config.out
 
 
 def write_model(

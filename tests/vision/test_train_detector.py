@@ -1,0 +1,177 @@
+"""Training of the detector: samples and targets are right, a run leaves a model that loads, and goes on when asked."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vision.detector import Architecture, TorchDetector
+from vision.plates import random_plate, render_plate
+from vision.training.data import DataError, load_scenes
+from vision.training.detector_data import STRIDE, SampleMaker, collate
+from vision.training.detector_loss import detector_loss
+from vision.training.drives import load_drive
+from vision.training.pasting import Label, paste_plates
+from vision.training.train_detector import DetectorTrainConfig, TrainingError, train
+from vision.training.wear import wear
+
+TINY = Architecture((8, 8, 16, 16, 16), (1, 1, 1, 1), 16)
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    grain = np.random.default_rng(seed).integers(60, 180, (height // 8, width // 8, 3), dtype=np.uint8)
+    return cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data pack of invented scenes: a plate upright in each, eight to train from and two for val."""
+    root = tmp_path_factory.mktemp("pack")
+    rng = np.random.default_rng(5)
+    lines = []
+    for number in range(10):
+        picture = noise(240, 320, number)
+        plate = render_plate(random_plate(rng), 24)
+        h, w = plate.shape[:2]
+        x, y = int(rng.integers(5, 315 - w)), int(rng.integers(5, 200))
+        picture[y : y + h, x : x + w] = plate
+        cv2.imwrite(str(root / f"{number}.jpg"), picture)
+        lines.append(
+            {"image": f"{number}.jpg", "source": "robertlucian", "width": 320, "height": 240, "country": None,
+             "split": "val" if number > 7 else "train",
+             "plates": [{"box": [x, y, w, h], "corners": None, "text": None}]}
+        )  # fmt: skip
+    (root / "scenes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (root / "crops.jsonl").write_text("")
+    return root
+
+
+def test_samples_keep_labels_on_their_plates(pack: Path) -> None:
+    maker = SampleMaker(load_scenes("train", root=pack), [], seed=1)
+    seen = 0
+    for _ in range(30):
+        tile, labels, partial = maker.sample(128, 192)
+        assert tile.shape == (128, 192, 3)
+        assert tile.dtype == np.uint8
+        assert partial
+        for label in labels:
+            seen += 1
+            (ax, ay), (bx, by), (cx, cy), (dx, dy) = label.corners
+            area = (ax * by - bx * ay + bx * cy - cx * by + cx * dy - dx * cy + dx * ay - ax * dy) / 2
+            assert area > 0, "corners go clockwise on the screen, also after a mirroring"
+    assert seen > 20
+
+
+def test_the_same_seed_draws_the_same_samples(pack: Path) -> None:
+    scenes = load_scenes("train", root=pack)
+    one, two = (SampleMaker(scenes, [], seed=9).sample(96, 128)[0] for _ in range(2))
+    assert (one == two).all()
+
+
+def test_a_pasted_plate_lies_on_its_corners() -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        before = np.full((256, 384, 3), 90, np.uint8)
+        labels: list[Label] = []
+        after = paste_plates(before, labels, rng)
+        changed = np.abs(after.astype(int) - before).max(axis=2) > 5
+        allowed = np.zeros(changed.shape, np.uint8)
+        for label in labels:
+            middle = label.corners.mean(axis=0)
+            grown = middle + (label.corners - middle) * 2.4  # what a plate is mounted on changes too
+            cv2.fillConvexPoly(allowed, np.round(grown).astype(np.int32), 1)
+            inside = np.zeros(changed.shape, np.uint8)
+            cv2.fillConvexPoly(inside, np.round(middle + (label.corners - middle) * 0.7).astype(np.int32), 1)
+            if inside.sum() > 30:
+                assert changed[inside > 0].mean() > 0.3
+        allowed = cv2.dilate(allowed, np.ones((9, 9), np.uint8))
+        assert not changed[allowed == 0].any()
+
+
+def test_targets_peak_at_the_middle_cell_and_unknown_corners_weigh_nothing() -> None:
+    tile = np.zeros((64, 128, 3), np.uint8)
+    known = Label(np.array([[20, 20], [60, 22], [60, 34], [20, 32]], np.float32))
+    boxed = Label.from_box(100.0, 40.0, 30.0, 12.0)
+    tiny = Label.from_box(10.0, 58.0, 5.0, 2.0)
+    batch = collate([(tile, [known, boxed, tiny], False)])
+    assert batch.heat[0, 27 // STRIDE, 40 // STRIDE] == 1
+    assert batch.heat[0, 40 // STRIDE, 100 // STRIDE] == 1
+    assert batch.weight[0, 58 // STRIDE, 10 // STRIDE] == 0, "too small to want, too real to punish"
+    assert (batch.heat == 1).sum() == 2
+    of_boxed = batch.boxes[:, 0] > 80
+    assert (batch.corner_weight[of_boxed] == 0).all()
+    assert (batch.corner_weight[~of_boxed] > 0).all()
+    assert batch.corners.min() == 0
+    assert batch.corners.max() == 1
+
+
+def test_the_loss_is_lowest_at_the_truth() -> None:
+    tile = np.zeros((64, 128, 3), np.uint8)
+    batch = collate([(tile, [Label(np.array([[20, 20], [60, 22], [60, 34], [20, 32]], np.float32))], False)])
+    heat = torch.where(torch.from_numpy(batch.heat) == 1, 8.0, -8.0)
+    geometry = torch.zeros(1, 12, 8, 16)
+    for (_, row, column), (x, y, w, h), corners in zip(batch.cells, batch.boxes, batch.corners, strict=True):
+        middle = [x / STRIDE - column - 0.5, y / STRIDE - row - 0.5, math.log(w / STRIDE), math.log(h / STRIDE)]
+        geometry[0, :, row, column] = torch.tensor([*middle, *corners.flatten().tolist()])
+    right = detector_loss(heat, geometry, batch, sure=False)
+    assert right.box == pytest.approx(0, abs=1e-4)
+    assert right.corner == pytest.approx(0, abs=1e-4)
+    assert right.heat < 0.05
+    assert float(detector_loss(heat, geometry + 0.1, batch, sure=False).total) > float(right.total)
+    assert detector_loss(-heat, geometry, batch, sure=False).heat > 5
+
+
+def test_wear_keeps_shape_and_type() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        worn = wear(noise(64, 96), rng)
+        assert worn.shape == (64, 96, 3)
+        assert worn.dtype == np.uint8
+
+
+@pytest.fixture(scope="module")
+def run(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> DetectorTrainConfig:
+    """The config of a finished run of eight tiny steps."""
+    config = DetectorTrainConfig(
+        out=tmp_path_factory.mktemp("run") / "out", steps=8, workers=0, device="cpu", data=pack, architecture=TINY,
+        shapes=((2, 64, 96, 1.0),),
+    )  # fmt: skip
+    train(config)
+    return config
+
+
+def test_a_run_leaves_a_model_with_its_card(run: DetectorTrainConfig) -> None:
+    detector = TorchDetector.load(run.out, "cpu")
+    assert detector.detect([noise(100, 100)]) is not None
+    card = json.loads((run.out / "card.json").read_text())
+    assert card["training"]["steps"] == 8
+    assert card["training"]["licences"]["robertlucian"] == "MIT"
+    assert set(card["val"]) == {"all", "robertlucian"}
+    assert "test" not in card
+    assert card["sha256"] in (run.out / "card.md").read_text()
+
+
+def test_a_run_goes_on_from_its_checkpoint(run: DetectorTrainConfig) -> None:
+    before = torch.load(run.out / "checkpoint.pt", weights_only=True)["step"]
+    more = DetectorTrainConfig(
+        out=run.out, steps=11, workers=0, device="cpu", data=run.data, architecture=TINY, shapes=run.shapes, resume=True
+    )
+    train(more)
+    assert before == 8
+    assert torch.load(run.out / "checkpoint.pt", weights_only=True)["step"] == 11
+
+
+def test_a_filter_that_leaves_nothing_is_an_error(pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "scenes.jsonl").write_text((pack / "scenes.jsonl").read_text().replace("robertlucian", "nanonets"))
+    (tmp_path / "crops.jsonl").write_text("")
+    with pytest.raises(TrainingError, match="permissive"):
+        train(DetectorTrainConfig(out=tmp_path / "out", data=tmp_path, licence="permissive", device="cpu"))
+
+
+def test_a_folder_that_is_no_drive_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="simulate"):
+        load_drive(tmp_path)
