@@ -78,7 +78,9 @@ class Window:
         self._size = 0
         self._failed: list[Waiting] = []
         self.last_error: BusError | None = None
-        self.last_success = clock.monotonic()
+        self._last_success = float("-inf")
+        self.quiet_since = clock.monotonic()
+        """Since when something waits and nothing was acknowledged."""
 
     @property
     def unacknowledged(self) -> int:
@@ -119,13 +121,13 @@ class Window:
 
     def hopeless(self, waiting: Waiting) -> bool:
         """True when the bus has refused this message again and again while it took others."""
-        return waiting.refused >= MAX_REFUSALS and self.last_success > waiting.first_refused
+        return waiting.refused >= MAX_REFUSALS and self._last_success > waiting.first_refused
 
     def offer(self, waiting: Waiting) -> None:
         """Send; what the bus refuses, at once or later, waits among the failed."""
         with self._changed:
-            if self._count == 0 and not self._failed:
-                self.last_success = max(self.last_success, self._clock.monotonic())
+            if self._count == 0 and not self._failed and not waiting.refused:
+                self.quiet_since = self._clock.monotonic()
             self._count += 1
             self._size += len(waiting.value)
         try:
@@ -151,7 +153,7 @@ class Window:
             self._count -= 1
             self._size -= len(waiting.value)
             if error is None:
-                self.last_success = self._clock.monotonic()
+                self._last_success = self.quiet_since = self._clock.monotonic()
             else:
                 if not waiting.refused:
                     waiting.first_refused = self._clock.monotonic()

@@ -261,7 +261,7 @@ class _Job:
             self._waits = None
 
     def _check_patience(self, window: Window) -> None:
-        silent = self.clock.monotonic() - window.last_success
+        silent = self.clock.monotonic() - window.quiet_since
         if window.unacknowledged and silent > self.settings.give_up_s:
             reason = window.last_error or BusError("the broker does not answer")
             sent = self.summary().frames
@@ -401,6 +401,10 @@ class _Uplink:
                     pass
                 window.offer(self._waiting(entry))
             if window.has_failed:
+                # One neighbour more tells a message that the bus refuses from a bus that takes nothing.
+                probe = self._spool.take()
+                if probe is not None:
+                    window.offer(self._waiting(probe))
                 window.wait_for_answers(job.settings.stop_s)
                 self._give_back(window)
                 pause = next(waits)

@@ -46,7 +46,8 @@ class Camera:
     def project(self, points: Floats, shake: float = 0.0) -> Floats:
         """N x 3 points (X, Y, Z) to N x 2 pixels; Z is held at NEAR_Z. `shake` moves the horizon down, pixels."""
         z = np.maximum(points[:, 2], NEAR_Z)
-        out = np.empty((len(points), 2), np.float32)
+        # columns lie together in memory: minima and maxima per column are then quick
+        out = np.empty((2, len(points)), np.float32).T
         out[:, 0] = self.centre_x + self.focal * points[:, 0] / z
         out[:, 1] = self.horizon + shake + self.focal * (self.mount_height - points[:, 1]) / z
         return out
@@ -82,7 +83,7 @@ class View:
         """
         turn = yaw + self.curvature * max(ahead, 0.0)
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-        out = np.empty_like(local)
+        out = np.empty((3, len(local)), np.float32).T
         out[:, 0] = local[:, 0] * c + local[:, 2] * s + np.float32(right - self.lateral + self.bend(max(ahead, 0.0)))
         out[:, 1] = local[:, 1]
         out[:, 2] = local[:, 2] * c - local[:, 0] * s + np.float32(ahead)

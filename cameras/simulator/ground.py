@@ -48,6 +48,9 @@ def road_texture(rng: np.random.Generator, light: Light, leafy: bool, tree_shado
     if tree_shadows:
         _dapple(image, rng)
     lit = np.array(light.ambient, np.float32) * 1.02 + np.array(light.sun_colour, np.float32) * light.sun[1]
+    if light.night:
+        # the headlight cone darkens it again, by pixel
+        lit = np.full(3, 1.15, np.float32)
     image *= lit * (0.72 if light.wet else 1.0)
     return np.clip(image, 0, 255).astype(np.uint8)
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from math import acos, degrees, hypot, pi
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from cameras.simulator.truth import (
     MAX_SMEAR,
     MAX_TURN_DEG,
     MIN_LEGIBLE_PX,
+    MIN_TOLD_PX,
     MIN_VISIBLE_PX,
     Observation,
 )
@@ -25,13 +28,16 @@ from cameras.simulator.world import World, sprite
 
 Image = NDArray[np.uint8]
 
-_SEE_M = 110.0
-_HOUSES_M = 170.0
-_TREES_M = 100.0
+_SEE_M = 95.0
+_HOUSES_M = 140.0
+_TREES_M = 85.0
 _EYE_AHEAD_M = 0.35
 """The lens sits this far ahead of the vehicle's middle."""
 _SHUTTER_S = {"sun": 1 / 640, "overcast": 1 / 320, "dusk": 1 / 110, "night": 1 / 70}
-_NEVER = 1e9
+_COARSE_M = 24.0
+"""Vehicles farther than this are drawn with fewer faces."""
+_COARSE = 8
+"""Pixels of a cell of the map of what is hidden behind nearer vehicles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class _Seen:
     placed: vehicles.Placed
     closing: float
     """Metres per second that it comes nearer."""
+    braking: bool
 
 
 class CameraView:
@@ -84,7 +91,7 @@ class CameraView:
             "white": weather.glow_sprite(160, (0.82, 0.92, 1.0), spikes=True),
             "lamp": weather.glow_sprite(96, (0.45, 0.75, 0.95)),
         }
-        self._looks: dict[int, vehicles.Look] = {}
+        self._looks: dict[tuple[int, bool], vehicles.Look] = {}
         self._shutter = _SHUTTER_S[conditions.daylight] * (3.2 if "motion_blur" in conditions.effects else 1.0)
         self._canvas = np.empty((self._camera.height, self._camera.width, 3), np.uint8)
 
@@ -166,35 +173,39 @@ class CameraView:
         return out
 
     def _vehicles(self, frame: int, view: View) -> list[_Seen]:
+        """All that may be seen, nearest first; who is wholly behind others is left out."""
         traffic, length = self._world.traffic, self._world.route.length
         ahead = (traffic.s[frame] - view.s + length / 2) % length - length / 2
-        before = max(frame - 1, 0)
+        near = np.flatnonzero((ahead > -7.0) & (ahead < _SEE_M))
+        near = near[np.argsort(ahead[near], kind="stable")]
+        taken = np.zeros((self._camera.height // _COARSE + 2, self._camera.width // _COARSE + 2), np.uint8)
         out = []
-        for index in np.flatnonzero((ahead > -7.0) & (ahead < _SEE_M)).tolist():
+        for index in near.tolist():
             if index == self._actor:
                 continue
             actor = traffic.actors[index]
-            turn = float(traffic.yaw[frame, index]) + (np.pi if actor.oncoming else 0.0)
-            right = float(traffic.lateral[frame, index])
-            look = self._look(index)
-            placed, _ = vehicles.place(look, self._camera, view, float(ahead[index]), right, turn)
+            turn = float(traffic.yaw[frame, index]) + (pi if actor.oncoming else 0.0)
+            right, z = float(traffic.lateral[frame, index]), float(ahead[index])
+            placed = vehicles.place(self._look(index, z > _COARSE_M), self._camera, view, z, right, turn)
             if placed is None:
                 continue
-            own = float(traffic.speed[frame, index]) * (-1 if actor.oncoming else 1)
-            braking = float(traffic.speed[frame, index]) < float(traffic.speed[before, index]) - 0.15 or (
-                not actor.parked and float(traffic.speed[frame, index]) < 0.2
-            )
-            seen = _Seen(index, float(ahead[index]), right, turn, placed, view.speed - own)
-            seen.placed = placed
-            self._braking = {**getattr(self, "_braking", {}), index: braking}
-            out.append(seen)
+            x0, y0, x1, y1 = (v // _COARSE for v in placed.box)
+            if taken[y0 : y1 + 1, x0 : x1 + 1].all():
+                continue
+            if x1 - x0 > 2:
+                _fill_inside(taken, placed)
+            speed, before = float(traffic.speed[frame, index]), float(traffic.speed[max(frame - 1, 0), index])
+            braking = not actor.parked and (speed < before - 0.15 or speed < 0.2)
+            closing = view.speed + (speed if actor.oncoming else -speed)
+            out.append(_Seen(index, z, right, turn, placed, closing, braking))
         return out
 
-    def _look(self, index: int) -> vehicles.Look:
-        if index not in self._looks:
+    def _look(self, index: int, coarse: bool) -> vehicles.Look:
+        key = (index, coarse)
+        if key not in self._looks:
             actor, wearer = self._world.traffic.actors[index], self._world.wearers[index]
-            self._looks[index] = vehicles.make_look(actor.kind, wearer.seed, self._light, actor.oncoming)
-        return self._looks[index]
+            self._looks[key] = vehicles.make_look(actor.kind, wearer.seed, self._light, actor.oncoming, coarse)
+        return self._looks[key]
 
     def _draw_vehicle(
         self, canvas: Image, seen: _Seen, everyone: list[_Seen], view: View, info: FrameInfo, plates: bool
@@ -204,12 +215,18 @@ class CameraView:
         away = seen.right - view.lateral + float(view.bend(max(seen.ahead, 0.0)))
         beam = weather.headlight_at(seen.ahead - actor.length / 2, away) if light.night else 0.0
         vehicles.shadow(canvas, seen.placed, camera, view, seen.right, seen.yaw, light)
-        vehicles.paint(canvas, seen.placed, light, 1.0 + 6.5 * beam, self._braking[seen.actor])
+        vehicles.paint(canvas, seen.placed, light, 1.0 + 6.5 * beam, seen.braking)
         rows = []
         for end in ("rear", "front"):
+            if not seen.placed.sees(end):
+                continue
             row = self._plate(canvas, seen, end, everyone, view, info, beam, plates)
             if row is not None:
                 rows.append(row)
+        if "shadows" in self.conditions.effects and seen.ahead < _COARSE_M:
+            edge = _shadow_edge(view.s + seen.ahead)
+            if edge is not None:
+                vehicles.cast_edge(canvas, seen.placed, camera, view, seen.right, seen.yaw, edge)
         self._smear(canvas, seen)
         if light.night or light.wet:
             self._shine(canvas, seen, actor.oncoming, actor.parked, view)
@@ -262,10 +279,7 @@ class CameraView:
         space = view.place(local, seen.ahead, seen.right, seen.yaw)
         if space[:, 2].min() < 1.0:
             return None
-        middle = space.mean(axis=0) - np.array([0, self._camera.mount_height, 0], np.float32)
-        face = np.cross(space[1] - space[0], space[3] - space[0])
-        cosine = float(face @ middle / max(float(np.linalg.norm(face) * np.linalg.norm(middle)), 1e-9))
-        turned = float(np.degrees(np.arccos(np.clip(-cosine, -1, 1))))
+        turned = _turned_away(space, self._camera.mount_height)
         if turned > 88.0:
             return None
         corners = self._camera.project(space, view.shake)
@@ -276,6 +290,8 @@ class CameraView:
         if plates:
             veil = 1 - float(np.exp(-seen.ahead / self._light.haze_m))
             paint_plate(canvas, picture, corners, self._plate_gain(seen, beam), veil * 0.8)
+        if height < MIN_TOLD_PX:
+            return None
         hidden = _hidden(corners, seen, everyone)
         inside = bool(
             (corners >= 0).all() and (corners[:, 0] <= size[0] - 1).all() and (corners[:, 1] <= size[1] - 1).all()
@@ -308,6 +324,35 @@ class CameraView:
             # plates throw the headlights' beam straight back
             gain = gain + np.array([0.86, 0.94, 1.0]) * min(1.05, 0.14 + 1.25 * beam)
         return np.minimum(gain, 1.15).astype(np.float32)
+
+
+def _shadow_edge(s: float) -> float | None:
+    """Where a shadow's edge crosses a vehicle that stands at `s`, metres right of its middle; None: all in the sun."""
+    along = s % 27.0
+    return None if along > 15.0 else along * 0.45 - 2.6
+
+
+def _turned_away(space: Floats, eye_height: float) -> float:
+    """Angle between a plate's normal and the line to the lens, degrees. `space`: its corners in the camera's frame."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = space.tolist()
+    ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, dx - ax, dy - ay, dz - az
+    normal = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    middle = ((ax + cx) / 2, (ay + cy) / 2 - eye_height, (az + cz) / 2)
+    dot = sum(a * b for a, b in zip(normal, middle, strict=True))
+    return degrees(acos(max(-1.0, min(1.0, -dot / max(hypot(*normal) * hypot(*middle), 1e-9)))))
+
+
+def _fill_inside(taken: NDArray[np.uint8], placed: vehicles.Placed) -> None:
+    """Mark the cells that lie wholly behind a vehicle: a box well inside its outline."""
+    x0, y0, x1, y1 = placed.box
+    w, h = x1 - x0, y1 - y0
+    left, right = int(np.ceil((x0 + 0.2 * w) / _COARSE)), int((x1 - 0.2 * w) // _COARSE)
+    top, bottom = int(np.ceil((y0 + 0.12 * h) / _COARSE)), int((y1 - 0.16 * h) // _COARSE)
+    taken[top:bottom, left:right] = 1
+    # between the sills the body is as wide as its box
+    left, right = int(np.ceil((x0 + 0.04 * w) / _COARSE)), int((x1 - 0.04 * w) // _COARSE)
+    top = int(np.ceil((y0 + 0.5 * h) / _COARSE))
+    taken[top:bottom, left:right] = 1
 
 
 def _hidden(corners: Floats, seen: _Seen, everyone: list[_Seen]) -> float:

@@ -16,6 +16,8 @@ _SOURCE_PX = 144
 """Height at which a plate is drawn once; every frame shrinks from there."""
 _LEVELS = 5
 _OVERSAMPLE = 3
+_TINY_PX = 6.5
+"""Below this height nobody can read a plate, and a plain warp of its smallest picture will do."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,11 @@ def paint_plate(canvas: Image, sprite: PlateSprite, corners: Floats, gain: Float
     x0, y0, x1, y1 = int(x0), int(y0), min(int(x1), width), min(int(y1), height)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
-    wanted = max(quad_height(corners), 1.0) * _OVERSAMPLE
+    tall = quad_height(corners)
+    if tall < _TINY_PX:
+        _paint_tiny(canvas, sprite.levels[-1], corners, (x0, y0, x1, y1), gain, veil)
+        return
+    wanted = tall * _OVERSAMPLE
     level = next((im for im in reversed(sprite.levels) if im.shape[0] >= wanted), sprite.levels[0])
     if level.shape[0] > wanted:
         scale = wanted / level.shape[0]
@@ -124,3 +130,15 @@ def paint_plate(canvas: Image, sprite: PlateSprite, corners: Floats, gain: Float
     alpha = (cv2.resize(mask, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)[..., None]
     region = canvas[y0:y1, x0:x1]
     region[:] = np.clip(region * (1 - alpha) + plate * alpha + 0.5, 0, 255).astype(np.uint8)
+
+
+def _paint_tiny(
+    canvas: Image, small: Image, corners: Floats, box: tuple[int, int, int, int], gain: Floats, veil: float
+) -> None:
+    x0, y0, x1, y1 = box
+    h, w = small.shape[:2]
+    lit = np.clip(small * (gain * (1 - veil)) + 200.0 * veil, 0, 255).astype(np.uint8)
+    source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
+    matrix = cv2.getPerspectiveTransform(source, (corners - np.array([x0 + 0.5, y0 + 0.5], np.float32)).astype(np.float32))
+    region = canvas[y0:y1, x0:x1]
+    cv2.warpPerspective(lit, matrix, (x1 - x0, y1 - y0), dst=region, borderMode=cv2.BORDER_TRANSPARENT)

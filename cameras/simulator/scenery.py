@@ -148,24 +148,34 @@ def tree(rng: np.random.Generator, light: Light) -> tuple[Image, Image]:
     bark = np.array([52, 62, 76], np.float32)
     cv2.fillConvexPoly(mask, trunk, 255, cv2.LINE_AA)
     cv2.fillConvexPoly(colour, trunk, bark.tolist(), cv2.LINE_AA)
-    leaf = np.array([48, 104, 84], np.float32) * rng.uniform(0.8, 1.15, 3)
-    sun_x = light.sun[0]
-    for layer in range(5):
-        for _ in range(150):
-            a, r = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
-            x, y = w / 2 + 118 * r * np.cos(a), 160 + 132 * r * np.sin(a)
-            lit = 0.62 + 0.16 * layer - 0.42 * (y - 160) / 132 + 0.25 * sun_x * (x - w / 2) / 118
-            size = int(rng.uniform(5, 15) * (1.25 - 0.12 * layer))
-            tint = (leaf * np.clip(lit + rng.normal(0, 0.1), 0.25, 1.7)).tolist()
-            centre = (int(x), int(y))
-            cv2.ellipse(
-                colour, centre, (size, max(3, size * 2 // 3)), float(rng.uniform(0, 180)), 0, 360, tint, -1, cv2.LINE_AA
-            )
-            cv2.ellipse(mask, centre, (size, max(3, size * 2 // 3)), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    leaf = np.array([46, 100, 80], np.float32) * rng.uniform(0.82, 1.12, 3)
+    crown = np.zeros((h, w), np.uint8)
+    blobs = [(w / 2 + 84 * a * np.cos(t), 158 + 96 * a * np.sin(t), r) for a, t, r in _blobs(rng)]
+    for x, y, r in blobs:
+        cv2.circle(crown, (int(x), int(y)), int(r), 255, -1, cv2.LINE_AA)
+    ragged = cv2.resize(rng.normal(0, 90, (h // 5, w // 5)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+    edge = cv2.GaussianBlur(crown, (0, 0), 9).astype(np.float32) + ragged * 0.45
+    crown = cv2.GaussianBlur(((edge > 118) * 255).astype(np.uint8), (0, 0), 0.9)
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+    lit = np.full((h, w), 0.5, np.float32)
+    for bx, by, r in blobs:
+        # every clump is brighter on its sunny upper side
+        inside = np.clip(1 - np.hypot(x - bx, y - by) / r, 0, 1)
+        lit = np.maximum(lit, inside**0.5 * (0.72 - 0.4 * (y - by) / r + 0.3 * light.sun[0] * (x - bx) / r))
+    grain = rng.normal(0, 0.2, (h // 2, w // 2)).astype(np.float32)
+    lit = lit + cv2.resize(grain, (w, h), interpolation=cv2.INTER_LINEAR) + 0.06 * ragged / 90
+    lit *= 1.12 - 0.34 * (y - 40) / 240
+    share = (crown / 255.0)[..., None].astype(np.float32)
+    colour = colour * (1 - share) + leaf * np.clip(lit, 0.16, 1.7)[..., None] * share
+    mask = np.maximum(mask, crown)
     colour *= np.array(light.ambient, np.float32) + np.array(light.sun_colour, np.float32) * 0.5
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.8)
-    colour *= mask[..., None] / 255.0
     return np.clip(colour, 0, 255).astype(np.uint8), mask
+
+
+def _blobs(rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """Clumps of leaves: share of the crown's radius, angle, size in pixels; the big ones first."""
+    outer = [(float(rng.uniform(0.55, 1.0)), float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(26, 46))) for _ in range(26)]
+    return [(0.0, 0.0, 92.0), *outer]
 
 
 @dataclass(frozen=True)
@@ -204,14 +214,20 @@ def draw_sprite(canvas: Image, sprite: Sprite, camera: Camera, view: View, ahead
     if w < 3 or h < 3 or cx0 >= cx1 or cy0 >= cy1:
         return
     colour, through = next((lv for lv in reversed(sprite.levels) if lv[0].shape[1] >= w), sprite.levels[0])
-    fx, fy = colour.shape[1] / w, colour.shape[0] / h
-    part = np.array([[fx, 0, (cx0 - x0 + 0.5) * fx - 0.5], [0, fy, (cy0 - y0 + 0.5) * fy - 0.5]], np.float32)
-    size, flags = (cx1 - cx0, cy1 - cy0), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    front = cv2.warpAffine(colour, part, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)
-    keep = cv2.warpAffine(through, part, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255))
+    part = ((cx0 - x0) / w, (cx1 - x0) / w), ((cy0 - y0) / h, (cy1 - y0) / h)
+    size = (cx1 - cx0, cy1 - cy0)
     region = canvas[cy0:cy1, cx0:cx1]
-    cv2.multiply(region, keep, dst=region, scale=1 / 255)
-    cv2.add(region, front, dst=region)
+    cv2.multiply(region, _shown(through, part, size), dst=region, scale=1 / 255)
+    cv2.add(region, _shown(colour, part, size), dst=region)
+
+
+def _shown(image: Image, part: tuple[tuple[float, float], tuple[float, float]], size: tuple[int, int]) -> Image:
+    """The share `part` (across, down; 0..1) of a picture at a new size."""
+    (left, right), (top, bottom) = part
+    h, w = image.shape[:2]
+    x0, y0 = max(0, min(round(left * w), w - 1)), max(0, min(round(top * h), h - 1))
+    x1, y1 = max(round(right * w), x0 + 1), max(round(bottom * h), y0 + 1)
+    return np.asarray(cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -225,6 +241,8 @@ class House:
     """Metres right of the road's middle where its front stands."""
     front: tuple[Image, ...]
     gable: tuple[Image, ...]
+    free: bool
+    """False when the next house hides its gable."""
 
 
 def _pyramid(image: Image) -> tuple[Image, ...]:
@@ -244,15 +262,18 @@ def make_houses(rng: np.random.Generator, light: Light, length: float, lines: tu
     fronts = [facade(rng, light) for _ in range(9)]
     pyramids = [_pyramid(f) for f in fronts]
     gables = [_pyramid(np.ascontiguousarray((f * 0.66).astype(np.uint8)[:, ::-1])) for f in fronts]
-    houses = []
+    houses: list[House] = []
     for line in lines:
         s = 0.0
         while s < length - 26:
             pick = int(rng.integers(len(fronts)))
             long = fronts[pick].shape[1] / _HOUSE_PX_PER_M * float(rng.uniform(0.9, 1.2))
             high = fronts[pick].shape[0] / _HOUSE_PX_PER_M * float(rng.uniform(0.85, 1.1))
-            back = float(rng.choice([0.0, 0.0, 1.2, 3.5]))
-            houses.append(House(s, long, high, line + np.sign(line) * back, pyramids[pick], gables[pick]))
+            back = float(rng.choice([0.0, 0.0, 1.2, 3.5])) * float(np.sign(line))
+            last = houses[-1] if houses else None
+            joined = last is not None and s - last.s - last.length < 0.1 and abs(last.line) <= abs(line + back)
+            free = not (joined and last is not None and last.height >= high)
+            houses.append(House(s, long, high, line + back, pyramids[pick], gables[pick], free))
             s += long + float(rng.choice([0.0, 0.0, 3.0, 9.0, 16.0]))
     return houses
 
@@ -269,12 +290,8 @@ def draw_house(canvas: Image, house: House, camera: Camera, view: View, ahead: f
     def at(z: float, y: float, deep: float = 0.0) -> tuple[float, float, float]:
         return (house.line + side * deep - view.lateral + float(view.bend(max(z, 0.0))), y, z)
 
-    if near > 3.0:
-        wide = 9.0
-        quad = [at(near, house.height), at(near, house.height, wide), at(near, 0, wide), at(near, 0)]
-        if side < 0:
-            quad = [quad[1], quad[0], quad[3], quad[2]]
-        _draw_face(canvas, house.gable, camera, view, quad, (0.0, 0.65), fade, light)
+    if near > 3.0 and house.free:
+        _draw_gable(canvas, house, camera, view, at(near, house.height), fade, light)
     start = max(near, min(reach * 0.8, far - 0.1), 1.5)
     cut = (start - near) / house.length
     quad = [at(far, house.height), at(start, house.height), at(start, 0), at(far, 0)]
@@ -283,6 +300,32 @@ def draw_house(canvas: Image, house: House, camera: Camera, view: View, ahead: f
         quad = [quad[1], quad[0], quad[3], quad[2]]
         share = (cut, 1.0)
     _draw_face(canvas, house.front, camera, view, quad, share, fade, light)
+
+
+def _draw_gable(
+    canvas: Image,
+    house: House,
+    camera: Camera,
+    view: View,
+    corner: tuple[float, float, float],
+    fade: float,
+    light: Light,
+) -> None:
+    """The wall across the road, 9 m wide, that begins at `corner`: it faces us, so a resize will do."""
+    outer = corner[0] + (9.0 if house.line > 0 else -9.0)
+    x0, x1 = sorted((corner[0], outer))
+    (left, top), (right, bottom) = camera.project(
+        np.array([[x0, corner[1], corner[2]], [x1, 0, corner[2]]], np.float32), view.shake
+    ).tolist()
+    w, h = right - left, bottom - top
+    cx0, cy0, cx1, cy1 = max(0, round(left)), max(0, round(top)), min(camera.width, round(right)), round(bottom)
+    if w < 2 or h < 2 or cx0 >= cx1 or cy0 >= cy1 or cy1 > camera.height:
+        return
+    image = next((lv for lv in reversed(house.gable) if lv.shape[1] * 0.65 >= w), house.gable[0])
+    if fade > 0.04:
+        image = _hazed(image, round(fade * 12), tuple(light.haze))
+    part = ((cx0 - left) / w * 0.65, (cx1 - left) / w * 0.65), ((cy0 - top) / h, (cy1 - top) / h)
+    canvas[cy0:cy1, cx0:cx1] = _shown(image, part, (cx1 - cx0, cy1 - cy0))
 
 
 def _draw_face(
@@ -327,7 +370,7 @@ def _hazed(image: Image, step: int, haze: tuple[float, ...]) -> Image:
         veil = np.empty_like(image)
         veil[:] = np.array(haze)
         kept = (image, cv2.addWeighted(image, 1 - step / 12, veil, step / 12, 0).astype(np.uint8))
-        if len(_HAZED) > 400:
+        if len(_HAZED) > 1500:
             _HAZED.clear()
         _HAZED[key] = kept
     return kept[1]

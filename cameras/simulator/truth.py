@@ -16,6 +16,8 @@ from typing import Any
 from cameras.simulator.geometry import Floats
 
 PASS_GAP_MS = 5000
+MIN_TOLD_PX = 3.0
+"""Smaller plates have no row in `truth_frames.jsonl`."""
 MIN_VISIBLE_PX = 4.0
 MIN_LEGIBLE_PX = 14.0
 MAX_HIDDEN = 0.5

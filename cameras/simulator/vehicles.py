@@ -1,6 +1,8 @@
 """Painting one vehicle into a frame: a body, a place and a light in, polygons on the canvas out."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import cos, exp, sin
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from cameras.simulator.mesh import (
     PAINT,
     PLASTIC,
     RUBBER,
+    SIDES,
     SKIN,
 )
 from cameras.simulator.models import Model, model
@@ -31,10 +34,10 @@ _PAINTS = (
     (112, 72, 34), (150, 98, 52), (36, 34, 158), (40, 36, 108), (58, 78, 50), (150, 172, 190), (48, 100, 180),
 )  # fmt: skip
 _BASE = {
-    GLASS: (46, 42, 38), PLASTIC: (46, 46, 46), RUBBER: (30, 30, 31), METAL: (186, 184, 182), LAMP_RED: (36, 28, 170),
+    GLASS: (34, 31, 28), PLASTIC: (46, 46, 46), RUBBER: (30, 30, 31), METAL: (186, 184, 182), LAMP_RED: (36, 28, 170),
     LAMP_WHITE: (224, 226, 228), LAMP_AMBER: (40, 128, 232), SKIN: (140, 165, 205), CHASSIS: (22, 22, 23),
 }  # fmt: skip
-_GLOSS = {PAINT: 0.2, GLASS: 0.62, METAL: 0.25, LAMP_RED: 0.12, LAMP_WHITE: 0.25, CARGO: 0.03}
+_GLOSS = {PAINT: 0.2, GLASS: 0.46, METAL: 0.25, LAMP_RED: 0.12, LAMP_WHITE: 0.25, CARGO: 0.03}
 _LAMPS = (LAMP_RED, LAMP_WHITE)
 _SUB = 4
 """Sub-pixel bits of cv2's polygons."""
@@ -47,9 +50,14 @@ class Look:
     model: Model
     faces: Floats
     """F x 3 colours of the hull's faces."""
-    details: dict[str, list[tuple[list[int], tuple[float, float, float], bool]]]
-    """Side -> (corners, colour, shines at night)."""
-    under: list[tuple[list[int], tuple[float, float, float]]]
+    details: Floats
+    """D x 3."""
+    under: Floats
+    """U x 3."""
+    lamps: NDArray[np.int64]
+    """Which details shine when switched on."""
+    sides: dict[str, list[int]]
+    """Which details lie on which side."""
 
 
 def _lit(normal: Floats, base: Floats, gloss: Floats, light: Light) -> Floats:
@@ -62,6 +70,9 @@ def _lit(normal: Floats, base: Floats, gloss: Floats, light: Light) -> Floats:
         up, 0, 1
     )
     mirrored = np.where(up > 0.06, sky, np.array(light.haze, np.float32) * 0.42)
+    if light.night:
+        # there is little to mirror
+        mirrored = mirrored * 0.22
     shine = gloss[:, None] * (0.35 + 0.65 * np.clip(up, 0, 1))
     glint = np.clip(sun - 0.86, 0, 1) * 620 * gloss[:, None]
     return np.clip(colour * (1 - 0.6 * shine) + mirrored * shine + glint, 0, 255).astype(np.float32)
@@ -71,10 +82,10 @@ def _turned(normals: Floats, oncoming: bool) -> Floats:
     return normals * np.array([-1, 1, -1], np.float32) if oncoming else normals
 
 
-def make_look(kind: str, seed: int, light: Light, oncoming: bool) -> Look:
+def make_look(kind: str, seed: int, light: Light, oncoming: bool, coarse: bool) -> Look:
     """The appearance of one vehicle; `seed` chooses its colours."""
     rng = np.random.default_rng(seed)
-    body = model(kind)
+    body = model(kind, coarse)
     base = dict(_BASE)
     paint = np.array(_PAINTS[int(rng.integers(len(_PAINTS)))], float) * rng.uniform(0.92, 1.06)
     if kind in ("van", "truck") and rng.random() < 0.55:
@@ -86,21 +97,22 @@ def make_look(kind: str, seed: int, light: Light, oncoming: bool) -> Look:
     gloss = np.array([_GLOSS.get(m, 0.0) for m in range(12)], np.float32)
     faces = _lit(_turned(body.normals, oncoming), palette[body.quad_material], gloss[body.quad_material], light)
     facing = {"rear": (0, 0, -1), "front": (0, 0, 1), "left": (-1, 0, 0), "right": (1, 0, 0), "any": (0, 0.2, -1)}
-    details = {}
-    for side, polygons in body.details.items():
-        normal = _turned(np.array([facing[side]], np.float32), oncoming)
-        out = []
-        for corners, material, brightness in polygons:
-            colour = _lit(normal, palette[material][None], gloss[material][None], light)[0]
-            colour = np.clip(colour * brightness, 0, 255)
-            out.append((corners, (float(colour[0]), float(colour[1]), float(colour[2])), material in _LAMPS))
-        details[side] = out
-    dark = np.array(light.ambient) * 0.5
-    under = [(c, tuple(float(v) for v in np.array(base[m]) * dark)) for c, m in body.under]
-    return Look(body, faces, details, under)  # type: ignore[arg-type]
+    materials = np.array([d.material for d in body.details])
+    normals = _turned(np.array([facing[d.side] for d in body.details], np.float32), oncoming)
+    details = _lit(normals, palette[materials], gloss[materials], light)
+    details *= np.array([d.light for d in body.details], np.float32)[:, None]
+    under = np.array([base[d.material] for d in body.under], np.float32).reshape(-1, 3)
+    return Look(
+        body,
+        faces,
+        np.clip(details, 0, 255),
+        under * np.array(light.ambient, np.float32) * 0.5,
+        np.flatnonzero(np.isin(materials, _LAMPS)),
+        {side: [i for i, d in enumerate(body.details) if d.side == side] for side in SIDES},
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Placed:
     """A vehicle in one frame."""
 
@@ -114,36 +126,47 @@ class Placed:
     """Distance of its middle."""
     box: tuple[int, int, int, int]
     """x0, y0, x1, y1 on the picture, cut at its edges."""
-    hull: NDArray[np.int32]
-    """Outline on the picture, sub-pixel units."""
+
+    def sees(self, side: str) -> bool:
+        """True when the camera can see that side."""
+        x, _, z = self.eye
+        body = self.look.model
+        if side in ("left", "right"):
+            return body.kind != "motorcycle" and (-x if side == "left" else x) > body.half_width
+        return side == "any" or (-z if side == "rear" else z) > body.half_length
+
+    @cached_property
+    def hull(self) -> NDArray[np.int32]:
+        """Outline on the picture, N x 1 x 2 in units of 1/16 pixel."""
+        seen = self.pixels[self.depth > 0.6]
+        if len(seen) < 3:
+            return np.zeros((0, 1, 2), np.int32)
+        fixed = (np.clip(seen, -30000, 30000) * (1 << _SUB)).astype(np.int32, order="C")
+        return np.asarray(cv2.convexHull(fixed), np.int32)
 
 
-def place(
-    look: Look, camera: Camera, view: View, ahead: float, right: float, yaw: float
-) -> tuple[Placed | None, Floats]:
-    """Where a vehicle is on the picture (None: nowhere); also its points in the camera's frame."""
+def place(look: Look, camera: Camera, view: View, ahead: float, right: float, yaw: float) -> Placed | None:
+    """Where a vehicle is on the picture; None: nowhere."""
     space = view.place(look.model.points, ahead, right, yaw)
     if space[:, 2].max() < 1.2:
-        return None, space
+        return None
     pixels = camera.project(space, view.shake)
-    x0, y0 = np.floor(pixels.min(axis=0)).astype(int) - 1
-    x1, y1 = np.ceil(pixels.max(axis=0)).astype(int) + 2
-    x0, y0, x1, y1 = max(0, int(x0)), max(0, int(y0)), min(camera.width, int(x1)), min(camera.height, int(y1))
-    if x0 >= x1 or y0 >= y1:
-        return None, space
+    x0, y0 = pixels.min(axis=0).tolist()
+    x1, y1 = pixels.max(axis=0).tolist()
+    box = (max(0, int(x0) - 1), max(0, int(y0) - 1), min(camera.width, int(x1) + 3), min(camera.height, int(y1) + 3))
+    if x1 < 0 or y1 < 0 or box[0] >= box[2] or box[1] >= box[3]:
+        return None
     turn = yaw + view.curvature * max(ahead, 0.0)
-    c, s = float(np.cos(turn)), float(np.sin(turn))
-    away = right - view.lateral + float(view.bend(max(ahead, 0.0)))
-    dx, dz = -away, -ahead
+    c, s = cos(turn), sin(turn)
+    dx, dz = -(right - view.lateral + float(view.bend(max(ahead, 0.0)))), -ahead
     eye = (dx * c - dz * s, camera.mount_height, dx * s + dz * c)
-    seen = pixels[space[:, 2] > 0.6]
-    fixed = np.clip(seen, -30000, 30000) * (1 << _SUB)
-    hull = cv2.convexHull(fixed.round().astype(np.int32)) if len(seen) > 2 else np.zeros((0, 1, 2), np.int32)
-    return Placed(look, pixels, space[:, 2], eye, ahead, (x0, y0, x1, y1), hull), space
+    return Placed(look, pixels, space[:, 2], eye, ahead, box)
 
 
-def _fade(colour: Floats, amount: float, haze: tuple[float, float, float]) -> Floats:
-    return colour * (1 - amount) + np.array(haze, np.float32) * amount
+def _tones(colours: Floats, factor: float, fade: float, haze: tuple[float, float, float]) -> list[list[float]]:
+    """Colours lit by `factor` and faded into the haze, as cv2 wants them."""
+    tones: list[list[float]] = (colours * (factor * (1 - fade)) + np.array(haze, np.float32) * fade).tolist()
+    return tones
 
 
 def paint(canvas: Image, placed: Placed, light: Light, lamp_light: float, braking: bool) -> None:
@@ -154,47 +177,65 @@ def paint(canvas: Image, placed: Placed, light: Light, lamp_light: float, brakin
         braking: its brake lights are on.
     """
     look, body = placed.look, placed.look.model
-    fade = 1 - float(np.exp(-max(placed.ahead, 0.0) / light.haze_m))
-    fixed = (np.clip(placed.pixels, -8000, 8000) * (1 << _SUB)).round().astype(np.int32)
-    line = cv2.LINE_AA
-    for corners, colour in look.under:
-        tone = _fade(np.array(colour, np.float32) * lamp_light, fade, light.haze)
-        cv2.fillConvexPoly(canvas, fixed[corners], tone.tolist(), line, _SUB)
-    quads = fixed[body.quads]
-    q = placed.pixels[body.quads]
-    area = (q[:, 2, 0] - q[:, 0, 0]) * (q[:, 3, 1] - q[:, 1, 1]) - (q[:, 2, 1] - q[:, 0, 1]) * (q[:, 3, 0] - q[:, 1, 0])
-    depth = placed.depth[body.quads]
-    ok = np.flatnonzero((area > 0.02) & (depth.max(axis=1) > 0.7))
-    order = ok[np.argsort(-depth[ok].mean(axis=1), kind="stable")]
-    tones = _fade(look.faces[order] * lamp_light, fade, light.haze).tolist()
-    for index, tone in zip(order.tolist(), tones, strict=True):
-        cv2.fillConvexPoly(canvas, quads[index], tone, line, _SUB)
-    ex, _, ez = placed.eye
-    for side, seen in (
-        ("any", True),
-        ("left", ex < -body.half_width),
-        ("right", ex > body.half_width),
-        ("rear", ez < -body.half_length),
-        ("front", ez > body.half_length),
-    ):
-        if not seen or (body.kind == "motorcycle" and side in ("left", "right")):
-            continue
-        polygons = look.details[side]
-        if side == "any" and ez > 0:
-            polygons = polygons[::-1]
-        for corners, colour, shines in polygons:
-            tone = np.array(colour, np.float32)
-            tone = _lamp(tone, side, light, braking) if shines else tone * lamp_light
-            cv2.fillConvexPoly(canvas, fixed[corners], _fade(tone, fade, light.haze).tolist(), line, _SUB)
+    fade = 1 - exp(-max(placed.ahead, 0.0) / light.haze_m)
+    fixed = (np.clip(placed.pixels, -8000, 8000) * (1 << _SUB)).astype(np.int32, order="C")
+    fill, line = cv2.fillConvexPoly, cv2.LINE_AA
+    if not body.coarse:
+        for part, tone in zip(body.under, _tones(look.under, lamp_light, fade, light.haze), strict=True):
+            fill(canvas, fixed[part.first : part.last], tone, line, _SUB)
+    a, b, c, d = body.quads.T
+    x, y, z = placed.pixels[:, 0], placed.pixels[:, 1], placed.depth
+    area = (x[c] - x[a]) * (y[d] - y[b]) - (y[c] - y[a]) * (x[d] - x[b])
+    depth = z[a] + z[c]
+    ok = np.flatnonzero((area > 0.3) & (depth > 1.4))
+    order = ok[np.argsort(-depth[ok], kind="stable")]
+    for quad, tone in zip(fixed[body.quads[order]], _tones(look.faces[order], lamp_light, fade, light.haze), strict=True):
+        fill(canvas, quad, tone, line, _SUB)
+    picked = [i for side in SIDES if placed.sees(side) for i in look.sides[side]]
+    if body.kind == "motorcycle" and placed.eye[2] > 0:
+        picked = look.sides["any"][::-1] + look.sides["front"]
+    colours = look.details * lamp_light
+    if light.night or light.wet or braking:
+        for i in look.lamps:
+            colours[i] = _lamp(colours[i], body.details[i].material, light, braking)
+    for i, tone in zip(picked, _tones(colours[picked], 1.0, fade, light.haze), strict=True):
+        part = body.details[i]
+        fill(canvas, fixed[part.first : part.last], tone, line, _SUB)
 
 
-def _lamp(tone: Floats, side: str, light: Light, braking: bool) -> Floats:
+def _lamp(tone: Floats, material: int, light: Light, braking: bool) -> Floats:
     """Colour of a lamp's glass."""
-    if side == "front":
+    if material == LAMP_WHITE:
         return np.array([235, 245, 255], np.float32) if light.night or light.wet else tone
     if braking:
         return np.array([90, 80, 255], np.float32)
     return np.array([50, 40, 215], np.float32) if light.night or light.wet else tone
+
+
+def cast_edge(canvas: Image, placed: Placed, camera: Camera, view: View, right: float, yaw: float, at: float) -> None:
+    """Darken the part of a vehicle that lies in the shadow of a house or a tree: left of a slanted edge.
+
+    Args:
+        at: where the edge meets the road, metres right of the vehicle's middle.
+    """
+    body = placed.look.model
+    near = -body.half_length if placed.eye[2] < 0 else body.half_length
+    flip = 1.0 if placed.eye[2] < 0 else -1.0
+    line = np.array([[flip * at, 0.0, near], [flip * (at + 0.9), 2.0, near]], np.float32)
+    foot, top = camera.project(view.place(line, placed.ahead, right, yaw), view.shake).tolist()
+    x0, y0, x1, y1 = placed.box
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    if mask.size == 0 or len(placed.hull) < 3:
+        return
+    slope = (top[0] - foot[0]) / min(top[1] - foot[1], -1e-3)
+    upper, lower = foot[0] + (y0 - foot[1]) * slope - x0, foot[0] + (y1 - foot[1]) * slope - x0
+    dark = np.clip(np.array([[-9, 0], [upper, 0], [lower, y1 - y0], [-9, y1 - y0]]), -9, 4000)
+    cv2.fillConvexPoly(mask, (dark * 16).astype(np.int32), 116, cv2.LINE_AA, _SUB)
+    body_mask = np.zeros_like(mask)
+    cv2.fillConvexPoly(body_mask, placed.hull - np.array([x0 * 16, y0 * 16], np.int32), 116, cv2.LINE_AA, _SUB)
+    through = 255 - cv2.blur(cv2.min(mask, body_mask), (3, 3))
+    region = canvas[y0:y1, x0:x1]
+    cv2.multiply(region, cv2.merge([through, through, through]), dst=region, scale=1 / 255)
 
 
 _SHADOW = cv2.GaussianBlur(
@@ -203,15 +244,20 @@ _SHADOW = cv2.GaussianBlur(
 
 
 def shadow(canvas: Image, placed: Placed, camera: Camera, view: View, right: float, yaw: float, light: Light) -> None:
-    """Darken the road under and beside a vehicle."""
+    """Darken the road under and beside a vehicle, softly where it is near enough to tell."""
     body = placed.look.model
     w, half = body.half_width * 1.12, body.half_length * 1.06
     lean = -light.sun[0] / max(light.sun[1], 0.3) * 0.8 if sum(light.sun_colour) > 1.2 else 0.0
-    ground = np.array([[-w + min(lean, 0), 0, half], [w + max(lean, 0), 0, half], [w + max(lean, 0), 0, -half], [-w + min(lean, 0), 0, -half]], np.float32)  # fmt: skip
+    left, out = -w + min(lean, 0.0), w + max(lean, 0.0)
+    ground = np.array([[left, 0, half], [out, 0, half], [out, 0, -half], [left, 0, -half]], np.float32)
     space = view.place(ground, placed.ahead, right, yaw)
     if space[:, 2].min() < 0.8:
         space[:, 2] = np.maximum(space[:, 2], 0.8)
     quad = camera.project(space, view.shake)
+    if body.coarse:
+        tone = np.array(light.haze) * (1 - exp(-placed.ahead / light.haze_m)) + 22.0 * np.array(light.ambient)
+        cv2.fillConvexPoly(canvas, (quad * 16).astype(np.int32), tone.tolist(), cv2.LINE_AA, _SUB)
+        return
     x0, y0 = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 2, 0)
     x1, y1 = np.ceil(quad.max(axis=0)).astype(int) + 3
     x1, y1 = min(int(x1), camera.width), min(int(y1), camera.height)

@@ -43,43 +43,53 @@ def glow_sprite(size: int, tone: tuple[float, float, float], spikes: bool = Fals
     return np.clip(value[..., None] * np.array(tone, np.float32) * 255, 0, 255).astype(np.uint8)
 
 
+_SIZED: dict[tuple[int, int], tuple[Image, Image]] = {}
+
+
+def _sized(sprite: Image, size: int) -> Image:
+    """A bloom at one size, kept for the next lamp."""
+    kept = _SIZED.get((id(sprite), size))
+    if kept is None or kept[0] is not sprite:
+        if len(_SIZED) > 200:
+            _SIZED.clear()
+        kept = (sprite, np.asarray(cv2.resize(sprite, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8))
+        _SIZED[id(sprite), size] = kept
+    return kept[1]
+
+
 def add_glow(canvas: Image, sprite: Image, x: float, y: float, size: int) -> None:
     """Add a bloom of `size` pixels around a point."""
     height, width = canvas.shape[:2]
+    size = max(4, size // 8 * 8)
     x0, y0 = round(x - size / 2), round(y - size / 2)
     cx0, cy0, cx1, cy1 = max(0, x0), max(0, y0), min(width, x0 + size), min(height, y0 + size)
     if size < 3 or cx0 >= cx1 or cy0 >= cy1:
         return
-    shown = cv2.resize(sprite, (size, size), interpolation=cv2.INTER_AREA)
+    shown = _sized(sprite, size)
     region = canvas[cy0:cy1, cx0:cx1]
     cv2.add(region, shown[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0], dst=region)
 
 
 def streak_region(canvas: Image, box: tuple[int, int, int, int], dx: float, dy: float) -> None:
-    """Blur a box along a motion of (dx, dy) pixels."""
-    length = float(np.hypot(dx, dy))
-    if length < 1.3:
-        return
-    n = min(int(length) | 1, 31) if length >= 2 else 3
-    n = max(n, 3)
-    kernel = np.zeros((n, n), np.float32)
-    c = (n - 1) / 2
-    ux, uy = dx / length * c, dy / length * c
-    cv2.line(
-        kernel,
-        (round((c - ux) * 16), round((c - uy) * 16)),
-        (round((c + ux) * 16), round((c + uy) * 16)),
-        1.0,
-        1,
-        cv2.LINE_8,
-        4,
-    )
-    kernel /= kernel.sum()
+    """Blur a box along a motion of (dx, dy) pixels: halves of the way averaged again and again."""
     x0, y0, x1, y1 = box
-    if x1 - x0 < 3 or y1 - y0 < 3:
+    length = min(float(np.hypot(dx, dy)), 48.0)
+    if length < 1.3 or x1 - x0 < 3 or y1 - y0 < 3:
         return
-    region = canvas[y0:y1, x0:x1]
-    region[:] = cv2.filter2D(region, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    ux, uy = dx / np.hypot(dx, dy), dy / np.hypot(dx, dy)
+    shifts = []
+    while length > 0.9 and len(shifts) < 5:
+        shifts.append((round(ux * length / 4), round(uy * length / 4)))
+        length /= 2
+    shifts = [s for s in shifts if s != (0, 0)]
+    pad_x, pad_y = sum(abs(s[0]) for s in shifts), sum(abs(s[1]) for s in shifts)
+    work = cv2.copyMakeBorder(canvas[y0:y1, x0:x1], pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE)
+    for sx, sy in shifts:
+        h, w = work.shape[0] - 2 * abs(sy), work.shape[1] - 2 * abs(sx)
+        ax, ay, bx, by = abs(sx) + sx, abs(sy) + sy, abs(sx) - sx, abs(sy) - sy
+        work = cv2.addWeighted(work[ay : ay + h, ax : ax + w], 0.5, work[by : by + h, bx : bx + w], 0.5, 0)
+    if shifts:
+        canvas[y0:y1, x0:x1] = work
 
 
 @dataclass
@@ -94,7 +104,7 @@ class Lens:
     _rain: list[Image] = field(default_factory=list)
     _veil: Image | None = None
     _smudge: tuple[Image, Image] | None = None
-    _drops: list[tuple[int, int, int]] = field(default_factory=list)
+    _drops: list[tuple[int, int, Image]] = field(default_factory=list)
     _curve: Floats | None = None
 
     def __post_init__(self) -> None:
@@ -105,17 +115,21 @@ class Lens:
         self._noise = [noise.astype(np.uint8)]
         if "rain" in self.conditions.effects:
             self._rain = [self._rain_layer() for _ in range(3)]
-            count = 70
-            w, h = self.camera.width, self.camera.height
-            self._drops = [
-                (int(self.rng.uniform(0, w)), int(self.rng.uniform(0, h)), int(self.rng.uniform(4, 17) * w / 1280))
-                for _ in range(count)
-            ]
+            self._drops = [self._drop() for _ in range(60)]
         if "glare" in self.conditions.effects:
             self._veil = self._glare()
         if "dirt" in self.conditions.effects:
             self._smudge = self._dirt()
         self._curve = self.rng.uniform(0, 2 * np.pi, 4).astype(np.float32)
+
+    def _drop(self) -> tuple[int, int, Image]:
+        """A drop on the windscreen: left, top, shape."""
+        w = max(4, int(self.rng.uniform(6, 30) * self.camera.width / 1280))
+        h = max(4, int(w * self.rng.uniform(1.0, 1.5)))
+        mask = np.zeros((h, w), np.uint8)
+        cv2.ellipse(mask, (w // 2, h // 2), (w // 2 - 1, h // 2 - 1), 0, 0, 360, 1, -1)
+        place = self.rng.uniform(0, 1, 2)
+        return int(place[0] * (self.camera.width - w)), int(place[1] * (self.camera.height - h)), mask
 
     def _rain_layer(self) -> Image:
         w, h = self.camera.width, self.camera.height
@@ -186,27 +200,12 @@ class Lens:
     def _wet(self, canvas: Image, frame: int, t: float) -> None:
         cv2.add(canvas, self._rain[frame % len(self._rain)], dst=canvas)
         wipe = (t % 2.6) / 2.6
-        height, width = canvas.shape[:2]
-        for index, (x, y, r) in enumerate(self._drops):
+        for index, (x, y, mask) in enumerate(self._drops):
             # the wiper takes the drops away, they come back one by one
             if (index % 17) / 17 > wipe:
                 continue
-            x0, y0, x1, y1 = max(0, x - r), max(0, y - r), min(width, x + r), min(height, y + r + r // 2)
-            if x1 - x0 < 6 or y1 - y0 < 6:
-                continue
-            patch = canvas[y0:y1, x0:x1]
-            turned = cv2.flip(cv2.GaussianBlur(patch, (0, 0), max(1.0, r / 4)), 0)
-            mask = np.zeros(patch.shape[:2], np.uint8)
-            cv2.ellipse(
-                mask,
-                (patch.shape[1] // 2, patch.shape[0] // 2),
-                (max(2, patch.shape[1] // 2 - 2), max(2, patch.shape[0] // 2 - 2)),
-                0,
-                0,
-                360,
-                190,
-                -1,
-                cv2.LINE_AA,
-            )
-            mask = cv2.GaussianBlur(mask, (3, 3), 0)
-            cv2.copyTo(cv2.addWeighted(turned, 0.8, patch, 0.2, 10), (mask > 90).astype(np.uint8), patch)
+            h, w = mask.shape
+            patch = canvas[y : y + h, x : x + w]
+            # a drop is a small lens: the world upside down, blurred
+            turned = cv2.flip(cv2.blur(patch, (w // 4 + 1, h // 4 + 1)), 0)
+            cv2.copyTo(cv2.add(turned, 10), mask, patch)

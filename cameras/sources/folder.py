@@ -30,6 +30,7 @@ SUFFIXES = frozenset(
         ".avif",
     }
 )
+_ORIENTATION = 0x0112
 MAX_PIXELS = 150_000_000
 """Larger pictures in other formats than JPEG are not decoded: they would need gigabytes."""
 
@@ -120,7 +121,9 @@ def load_still(data: bytes, name: str) -> tuple[bytes, int, int, str]:
         with Image.open(io.BytesIO(data)) as picture:
             kind, (width, height) = picture.format, picture.size
             if kind in ("JPEG", "MPO") and len(data) <= MAX_VALUE_BYTES:
-                return data, width, height, ""
+                # readers turn a picture upright as its EXIF says, so that is the size that counts
+                lying = picture.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+                return data, height if lying else width, width if lying else height, ""
             if width * height > MAX_PIXELS:
                 raise SourceError(f"{name}: {width} x {height} pixels are too many; make the picture smaller")
             upright = ImageOps.exif_transpose(picture).convert("RGB")

@@ -152,6 +152,16 @@ class GroupDecoder:
             self._last_time = max((frame.pts or 0) / 1_000_000, self._last_time + 0.001)
             yield frame, self._last_time
 
+    def is_interlaced(self, group: Group) -> bool:
+        """True when the first picture of a `copy` group consists of two fields: they may lie in packets of their
+        own, so that packets say nothing about the number of pictures."""
+        try:
+            for frame, _ in self.decode(Group("decode", group.packets[:4])):
+                return bool(frame.interlaced_frame)
+            return False
+        finally:
+            self._decoder = None
+
     def end(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """The pictures that the decoder still holds."""
         if self._decoder is not None:

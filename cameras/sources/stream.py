@@ -30,6 +30,7 @@ class StreamReader:
     """Anticlockwise turns by 90 degrees that put the decoded picture upright; forces decoding unless 0."""
     notes: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    _interlaced: bool | None = None
 
     def read(self, container: InputContainer, name: str) -> Iterator[SourceMessage]:
         """Every message of the first video stream.
@@ -91,6 +92,10 @@ class StreamReader:
 
         def send(groups: Iterator[Group]) -> Iterator[SourceMessage]:
             for group in groups:
+                if self._interlaced is None and group.kind == "copy":
+                    self._interlaced = GroupDecoder().is_interlaced(group)
+                if self._interlaced and group.kind == "copy":
+                    group.kind, group.reason = "decode", "interlaced pictures"
                 if group.reason:
                     self._note(f"{name}: decoded and sent as JPEG where it has {group.reason}")
                 if group.kind == "copy":
