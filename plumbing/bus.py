@@ -9,6 +9,10 @@ class BusError(Exception):
     """The bus cannot do what was asked; the text says what, where and what to do about it."""
 
 
+class MessageTooLargeError(BusError):
+    """The topic does not take a message of this size; the producer goes on."""
+
+
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
 
@@ -55,7 +59,8 @@ class Producer(Protocol):
         Blocks while the bound of unacknowledged messages is reached.
 
         Raises:
-            BusError: the topic does not exist, the message is too large, or the producer is closed.
+            MessageTooLargeError: the topic does not take a message of this size.
+            BusError: the topic does not exist, or the producer is closed.
         """
 
     def flush(self, timeout: float | None = None) -> None:
@@ -70,7 +75,11 @@ class Producer(Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Told when partitions come and go, on the thread that polls."""
+    """Told when partitions come and go, only while `poll` or `close` of its consumer runs.
+
+    It may come on a thread of the bus's own while the caller waits in `poll`: it must not block, and of the
+    consumer it may call `commit`, `pause`, `resume` and `assignment` only.
+    """
 
     def on_assigned(self, partitions: Collection[TopicPartition]) -> None:
         """These partitions are ours from now on."""

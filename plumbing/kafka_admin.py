@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from plumbing.bus import BusError
 
@@ -160,6 +161,28 @@ def list_topics(brokers: str, timeout: float = PATIENCE_S, security: KafkaSecuri
             time.sleep(0.1)
         finally:
             admin.close()
+
+
+def topic_limit(
+    brokers: str, topic: str, timeout: float = PATIENCE_S, security: KafkaSecurity = NO_SECURITY
+) -> int | None:
+    """Bytes of the largest message that a topic takes; None when the cluster does not tell (no right to ask).
+
+    Raises:
+        BusError: the cluster cannot be reached.
+    """
+    admin = _admin(brokers, timeout, security)
+    try:
+        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": None})
+        answer = admin.describe_configs([wanted], config_filter="all")
+        return int(answer["topic"][topic]["max.message.bytes"]["value"])
+    except kafka_errors.AuthorizationError:
+        return None
+    except (kafka_errors.KafkaError, OSError, LookupError) as error:
+        log.warning("topic %s at %s: its largest message is not known (%s)", topic, brokers, one_line(error))
+        return None
+    finally:
+        admin.close()
 
 
 def create_topics(

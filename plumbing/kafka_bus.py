@@ -12,7 +12,7 @@ from kafka import TopicPartition as KafkaPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
 
-from plumbing.bus import BusError, RebalanceListener, Record, Sent, TopicPartition
+from plumbing.bus import BusError, MessageTooLargeError, RebalanceListener, Record, Sent, TopicPartition
 from plumbing.kafka_admin import (
     NO_SECURITY,
     PATIENCE_S,
@@ -22,6 +22,7 @@ from plumbing.kafka_admin import (
     list_topics,
     one_line,
     require_socket,
+    topic_limit,
     unreachable,
     wait_for_broker,
 )
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 32 << 20
 """What the client itself lets pass; the topics' own limits, checked by the broker, are tighter."""
+_BATCH_OVERHEAD = 128
+_HEADER_OVERHEAD = 10
 
 
 def _require_crc32c() -> None:
@@ -73,6 +76,7 @@ class KafkaBusProducer:
         security: how to log on.
 
     A callback of a returned future runs on the client's own thread: it must not block, and must not send.
+    After a future that failed make a new producer: an idempotent one may refuse all that follows.
 
     Raises:
         BusError: no broker answers within a few seconds.
@@ -91,6 +95,8 @@ class KafkaBusProducer:
         security: KafkaSecurity = NO_SECURITY,
     ) -> None:
         self._brokers = brokers
+        self._security = security
+        self._limits: dict[str, int | None] = {}
         self._free = threading.BoundedSemaphore(max_unacknowledged)
         self._closed = False
         request_ms = min(30_000, int(delivery_timeout * 1000) - linger_ms)
@@ -129,6 +135,7 @@ class KafkaBusProducer:
         """As `plumbing.bus.Producer.send`."""
         if self._closed:
             raise BusError("this producer is closed")
+        self._check_size(topic, len(value or b"") + len(key or b""), headers)
         self._free.acquire()
         try:
             pending = self._producer.send(topic, value, key, list(headers), partition, timestamp_ms)
@@ -157,6 +164,15 @@ class KafkaBusProducer:
         pending.add_callback(acknowledged)
         pending.add_errback(failed)
         return result
+
+    def _check_size(self, topic: str, size: int, headers: Sequence[tuple[str, bytes]]) -> None:
+        # asked before the broker is: after one refusal an idempotent kafka-python producer fails for ever
+        if topic not in self._limits:
+            self._limits[topic] = topic_limit(self._brokers, topic, security=self._security)
+        limit = self._limits[topic]
+        total = size + _BATCH_OVERHEAD + sum(len(name.encode()) + len(raw) + _HEADER_OVERHEAD for name, raw in headers)
+        if limit is not None and total > limit:
+            raise MessageTooLargeError(f"topic {topic} takes messages of {limit} bytes, this one has {total}")
 
     def flush(self, timeout: float | None = None) -> None:
         """As `plumbing.bus.Producer.flush`."""
@@ -283,7 +299,7 @@ class KafkaBusConsumer:
                 auto_offset_reset="earliest" if from_beginning else "latest",
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
                 session_timeout_ms=int(session_timeout * 1000),
-                heartbeat_interval_ms=int(session_timeout * 1000 / 5),
+                heartbeat_interval_ms=int(session_timeout * 1000 / 10),
                 max_poll_interval_ms=int(max_poll_interval * 1000),
                 fetch_max_wait_ms=fetch_max_wait_ms,
                 fetch_min_bytes=fetch_min_bytes,

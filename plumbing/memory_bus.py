@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 
 from kafka.partitioner.default import murmur2
 
-from plumbing.bus import BusError, RebalanceListener, Record, Sent, TopicPartition
+from plumbing.bus import BusError, MessageTooLargeError, RebalanceListener, Record, Sent, TopicPartition
 from plumbing.clock import Clock, SystemClock
 from plumbing.kafka_admin import TopicLike
 
@@ -105,9 +105,10 @@ class MemoryBus:
         future.set_running_or_notify_cancel()
         with self.changed:
             log, number = self._choose(topic, key, partition)
-            if len(value or b"") + len(key or b"") > self._topics[topic].max_message_bytes:
-                future.set_exception(BusError(f"message for topic {topic} is larger than the topic takes"))
-                return future
+            size = len(value or b"") + len(key or b"") + sum(len(name) + len(raw) for name, raw in headers)
+            limit = self._topics[topic].max_message_bytes
+            if size > limit:
+                raise MessageTooLargeError(f"topic {topic} takes messages of {limit} bytes, this one has {size}")
             at = self._clock.now_ms() if timestamp_ms is None else timestamp_ms
             sent = Sent(topic, number, len(log), at)
             log.append(Record(topic, number, len(log), at, key, value, list(headers)))

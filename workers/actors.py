@@ -141,7 +141,7 @@ class RayPool:
         settings = self._settings
         if ray.is_initialized():
             raise PoolError("Ray is already in use in this process; run one worker per process")
-        options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+        options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if settings.ray_address is not None:
             options |= {"address": settings.ray_address, "namespace": "platefleet"}
         else:
@@ -172,14 +172,9 @@ class RayPool:
             raise PoolError(
                 f"{settings.readers} readers need as many CPUs, the Ray cluster has {cpus:g}; lower readers"
             )
-        threads = str(settings.reader.threads)
-        actor = ray.remote(ReaderActor).options(
-            num_cpus=1,
-            num_gpus=gpus,
-            max_restarts=-1,
-            max_task_retries=0,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": _path()}},
-        )
+        # no runtime_env: it would start workers of its own, six seconds later. Ray hands on this process's sys.path,
+        # and sets OMP_NUM_THREADS to num_cpus; the pipeline sets its own threads.
+        actor = ray.remote(ReaderActor).options(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_task_retries=0)
         for number in range(settings.readers):
             handle: Any = actor.remote(settings.reader)
             self._readers.append(_Reader(handle, number, asked=handle.describe.remote()))
@@ -313,11 +308,6 @@ def _cause(error: BaseException) -> str:
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[-1] if lines else ''}"[:300]
-
-
-def _path() -> str:
-    """Where an actor finds the rooms: beside this file."""
-    return os.pathsep.join([str(Path(__file__).resolve().parents[1])])
 
 
 def _temp_folder() -> Path:

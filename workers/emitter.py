@@ -10,8 +10,10 @@ from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from plumbing import metrics
-from plumbing.bus import Producer, Record, Sent, TopicPartition
+from plumbing.bus import MessageTooLargeError, Producer, Record, Sent, TopicPartition
 from plumbing.clock import Clock, from_ms
 from schemas.codec import encode_dead
 from schemas.dead import DeadLetter
@@ -20,8 +22,6 @@ from workers.ledger import Ledger
 from workers.reading import Dead, Outcome, Reads
 
 log = logging.getLogger(__name__)
-
-_MAX_ORIGIN_HEADERS = 256 << 10
 
 
 @dataclass(slots=True, eq=False)
@@ -96,25 +96,32 @@ class Emitter:
 
     def _send(self, slot: _Slot, outcome: Outcome) -> None:
         if isinstance(outcome, Reads):
-            slot.open_messages = len(outcome.messages)
-            self.unacknowledged += len(outcome.messages)
-            key = outcome.camera_id.encode()
-            for message in outcome.messages:
-                self._watch(slot, self._producer.send(self._reads_topic, message, key=key))
-        else:
-            letter = self._letter(slot.record, outcome)
-            log.warning("dead letter %s: %s: %s", letter.trace_id, letter.reason, letter.detail)
-            origin = slot.record.headers
-            if sum(len(name) + len(raw) for name, raw in origin) > _MAX_ORIGIN_HEADERS:
-                origin = []
-            slot.open_messages = 1
-            self.unacknowledged += 1
+            try:
+                for message in outcome.messages:
+                    self._watch(slot, self._producer.send(self._reads_topic, message, key=outcome.camera_id.encode()))
+            except MessageTooLargeError as error:
+                slot.outcome = outcome = Dead("internal_error", f"the reads cannot be sent: {error}")
+        if isinstance(outcome, Dead):
+            self._bury(slot, outcome)
+
+    def _bury(self, slot: _Slot, dead: Dead) -> None:
+        record, letter = slot.record, self._letter(slot.record, dead)
+        log.warning("dead letter %s: %s: %s", letter.trace_id, letter.reason, letter.detail)
+        try:
             future = self._producer.send(
-                self._dead_topic, slot.record.value or b"", key=slot.record.key, headers=encode_dead(letter, origin)
+                self._dead_topic, record.value or b"", key=record.key, headers=encode_dead(letter, record.headers)
             )
-            self._watch(slot, future)
+        except MessageTooLargeError as error:
+            # the bytes stay where they came from, for as long as that topic keeps them
+            letter = replace(
+                letter, detail=f"{letter.detail} (kept without its {len(record.value or b'')} bytes: {error})"
+            )
+            future = self._producer.send(self._dead_topic, b"", key=record.key, headers=encode_dead(letter, []))
+        self._watch(slot, future)
 
     def _watch(self, slot: _Slot, future: "Future[Sent]") -> None:
+        slot.open_messages += 1
+        self.unacknowledged += 1
         future.add_done_callback(lambda done: self._acknowledged.append((slot, done)))
 
     def _letter(self, record: Record, dead: Dead) -> DeadLetter:
