@@ -1,0 +1,1 @@
+"""The front door: settings, the `platefleet` command line, the one-machine launcher, doctor."""

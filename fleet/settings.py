@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         None, description="HTTP port of the embedded store; not set: 8123, or a free one where that is taken"
     )
     store_host: str = Field("127.0.0.1", description="Address that the embedded store listens on")
+    store_user: str = Field("default", description="User of the embedded store")
+    store_password: SecretStr | None = Field(
+        None, description="Password of the embedded store; a must where it listens beyond this machine"
+    )
 
     ray_address: str | None = Field(None, description="Ray cluster, `ray://host:10001` or `auto`; not set: a local one")
     readers: Count | None = Field(None, description="Reader actors; not set: chosen from the cores")
@@ -232,7 +236,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _describe(problem: dict[str, Any], origins: dict[str, str]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     # a secret's value is never repeated
-    secret = name in ("kafka_password", "store_url")
+    secret = name in ("kafka_password", "store_password", "store_url")
     given = "" if secret else f" (given: {problem['input']!r})"
     message = str(problem["msg"])
     return f"{origins.get(name, name)}: {message[0].lower()}{message[1:]}{given}"

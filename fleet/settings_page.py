@@ -1,4 +1,4 @@
-"""The settings as a page. In: `fleet.settings.Settings`. Out: docs/settings.md, which a test compares with the model."""
+"""The settings as a page. In: `fleet.settings.Settings`. Out: docs/settings.md, which a test holds to the model."""
 
 import sys
 import types
@@ -12,9 +12,9 @@ _HEAD = f"""# Settings
 Written by `make docs` from `fleet/settings.py`; a test holds the two together.
 
 The first of these that sets a value wins: a variable `{PREFIX}*`, the same variable in a file `.env` in the working
-folder, a key in a TOML file (`{CONFIG_NAME}` in the working folder, or the file that `{CONFIG_VARIABLE}` names; keys are
-the names below without `{PREFIX}`, in small letters), the default. A name that is no setting, and two settings that
-contradict each other, are errors that name the setting.
+folder, a key in a TOML file (`{CONFIG_NAME}` in the working folder, or the file that `{CONFIG_VARIABLE}` names;
+keys are the names below without `{PREFIX}`, in small letters), the default. A name that is no setting, and two
+settings that contradict each other, are errors that name the setting.
 
 ```toml
 # {CONFIG_NAME}

@@ -1,0 +1,37 @@
+"""`platefleet evaluate`: the models and real photographs in, tables of accuracy out."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from fleet.terminal import print_json
+
+
+@click.command()
+@click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True)
+@click.option("--purpose", default="", help="Why test is opened; it is logged.")
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(split: str, purpose: str, data: Path | None, as_json: bool) -> None:
+    """Measure the installed models on real photographs that they never saw."""
+    from fleet.rooms import cores
+    from fleet.settings import load_settings
+    from vision.pipeline import PlatePipeline
+    from vision.training.evaluate import evaluate as measure
+
+    if split == "test" and not purpose:
+        raise click.UsageError("say why the test split is opened: --purpose TEXT")
+    settings = load_settings()
+    pipeline = PlatePipeline.load(
+        settings.device, settings.precision, cores(settings), settings.detector, settings.reader
+    )
+    result = measure(
+        "test" if split == "test" else "val",
+        pipeline=pipeline,
+        root=data,
+        purpose=purpose or "evaluate",
+        show=None if as_json else click.echo,
+    )
+    if as_json:
+        print_json(msgspec.to_builtins(result))

@@ -1,0 +1,99 @@
+"""`platefleet train`: photographs and invented plates in, weights with a model card out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from fleet.terminal import err
+
+_OPTIONS = (
+    click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and its model."),
+    click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=75.0, show_default=True),
+    click.option("--steps", type=click.IntRange(min=1), default=None, help="End after so many steps."),
+    click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True),
+    click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: PLATEFLEET_THREADS."),
+    click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that draw."),
+    click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint."),
+    click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs."),
+)
+
+
+def _with_options(command: click.decorators.FC) -> click.decorators.FC:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _threads(threads: int | None) -> int:
+    from fleet.rooms import cores
+    from fleet.settings import load_settings
+
+    return threads or cores(load_settings())
+
+
+@click.group()
+def train() -> None:
+    """Train a model; its folder can be given as PLATEFLEET_DETECTOR or PLATEFLEET_READER."""
+
+
+@train.command()
+@_with_options
+@click.option(
+    "--drive", "drives", multiple=True, type=click.Path(path_type=Path), help="Simulated drives as scenes too."
+)
+def detector(
+    out: Path,
+    minutes: float,
+    steps: int | None,
+    seed: int,
+    threads: int | None,
+    workers: int,
+    resume: bool,
+    data: Path | None,
+    drives: tuple[Path, ...],
+) -> None:
+    """Train the plate detector."""
+    from fleet.settings import load_settings
+    from plumbing.logs import setup_logs
+    from vision.training.train_detector import DetectorTrainConfig
+    from vision.training.train_detector import train as run
+
+    settings = load_settings()
+    setup_logs("train", level=settings.log_level, as_json=settings.log_json)
+    config = DetectorTrainConfig(
+        out=out, minutes=minutes, steps=steps, seed=seed, threads=_threads(threads), workers=workers,
+        device=settings.device, resume=resume, data=data, drives=drives,
+    )  # fmt: skip
+    err.print(f"the detector is in {run(config)}", markup=False)
+
+
+@train.command()
+@_with_options
+@click.option("--no-photographs", is_flag=True, help="Invented plates alone.")
+def reader(
+    out: Path,
+    minutes: float,
+    steps: int | None,
+    seed: int,
+    threads: int | None,
+    workers: int,
+    resume: bool,
+    data: Path | None,
+    no_photographs: bool,
+) -> None:
+    """Train the plate reader."""
+    from fleet.settings import load_settings
+    from plumbing.logs import setup_logs
+    from vision.training.train_reader import ReaderTrainConfig
+    from vision.training.train_reader import train as run
+
+    settings = load_settings()
+    setup_logs("train", level=settings.log_level, as_json=settings.log_json)
+    config = ReaderTrainConfig(
+        out=out, minutes=minutes, seed=seed, threads=_threads(threads), workers=max(1, workers), resume=resume,
+        data=data, real=not no_photographs,
+    )  # fmt: skip
+    if steps is not None:
+        config = replace(config, steps=steps)
+    err.print(f"the reader is in {run(config).folder}", markup=False)
