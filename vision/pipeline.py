@@ -47,8 +47,12 @@ class PlatePipeline:
         detector: str = "default",
         reader: str = "default",
     ) -> "PlatePipeline":
-        """Load the named models; raises `ModelError` for an unknown or damaged one, `DeviceError` for a device."""
+        """Load the named models; raises `ModelError` for an unknown or damaged one, `DeviceError` for a device.
+
+        `threads` holds for torch and OpenCV in the whole process.
+        """
         finding, reading = find_model("detector", detector), find_model("reader", reader)
+        cv2.setNumThreads(threads)
         return cls(
             TorchDetector.from_model(finding, device, precision, threads),
             TorchReader.load(reading.path, device, precision, threads),

@@ -93,10 +93,10 @@ class SampleMaker:
         labels = [label for plate in scene.plates or () if (label := _label(plate, affine)) is not None]
         if scene.source == "open-lpr":
             for label in labels:
-                label.box_weight = 0.6  # boxes of slanted plates are loose there
+                label.box_weight = 0.4  # boxes of slanted plates are loose there
         if rng.random() < 0.5:
             tile = paste_plates(tile, labels, rng, self._crops, self._tight_crops)
-        if rng.random() < 0.2:
+        if rng.random() < 0.3:
             tile = lay_words(tile, labels, rng)
         if rng.random() < 0.5:
             tile = np.ascontiguousarray(tile[:, ::-1])
@@ -180,7 +180,7 @@ def _view(scene: Scene, height: int, width: int, rng: np.random.Generator) -> ND
         stretch *= float(rng.uniform(1.0, 1.6))  # its pictures were squeezed to squares, nearly all from landscape
     if plates and rng.random() < 0.8:
         x, y, w, h = plates[int(rng.integers(len(plates)))]
-        wanted = float(np.exp(rng.uniform(np.log(16.0), np.log(min(230.0, 0.75 * width)))))
+        wanted = float(np.exp(rng.uniform(np.log(16.0), np.log(0.8 * width))))
         scale = wanted / max(w, 1.6 * h)
         scale = float(np.clip(scale, 0.7 * whole, max(2.2, whole)))
         focus = (x + w / 2, y + h / 2)

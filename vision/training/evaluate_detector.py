@@ -7,12 +7,15 @@ find one plate. The others are "false boxes", but in sources whose annotation is
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from vision.training.data import Scene
+from vision.detector import TorchDetector
+from vision.registry import find_model
+from vision.training.data import Scene, Split, load_scenes, open_test
 from vision.types import Detection, Detector, Image
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
@@ -28,6 +31,39 @@ class Outcome:
     scores: list[tuple[float, bool]] = field(default_factory=list)
     overlaps: list[float] = field(default_factory=list)
     """IoU of each found plate."""
+
+
+def evaluate(
+    split: Split = "val",
+    model: str = "default",
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Recall and false boxes of a model at its own threshold on a split; opening `test` leaves a line in its log.
+
+    Raises `DataError`, `ModelError`, `DeviceError`.
+    """
+    found = find_model("detector", model)
+    detector = TorchDetector.from_model(found, device, precision, threads, threshold=0.05)
+    threshold = float(found.card["threshold"])
+    result: dict[str, Any] = {"model": found.version, "split": split, "threshold": threshold}
+    if split != "test":
+        return result | _figures(judge(detector, labelled(load_scenes(split, root=root))), threshold)
+    with open_test(f"detector {found.version}") as opening:
+        outcomes = judge(detector, labelled(load_scenes(split, root=root, opening=opening)))
+        result |= _figures(outcomes, threshold)
+        opening.result.update(result)
+    return result
+
+
+def _figures(outcomes: list[Outcome], threshold: float) -> dict[str, Any]:
+    return {
+        "average_precision": round(average_precision(outcomes), 4),
+        "sources": summarise(outcomes, threshold),
+    }
 
 
 def labelled(scenes: Iterable[Scene]) -> list[Scene]:
