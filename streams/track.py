@@ -22,6 +22,7 @@ _LOG_STEP = math.log(1.25)
 """A look must be a quarter better to take the place of another as evidence: crops are not written for nothing."""
 BALLOTS = 12
 """Best looks of a track that vote."""
+_CLOSED_BALLOTS = 4
 MAX_CROP_BYTES = 200_000
 
 
@@ -104,8 +105,10 @@ class CameraTracks(msgspec.Struct, array_like=True):
     """All that the tracker knows of one camera, without crops."""
 
     camera_id: str
+    partition: int = -1
+    """The camera's partition of fleet.reads."""
     offset: int = -1
-    """Last applied offset of the camera's partition of fleet.reads."""
+    """Last applied offset there."""
     clock: int = 0
     """Event time reached, epoch milliseconds."""
     tracks: list[Track] = []
@@ -347,6 +350,13 @@ def absorb(into: Track, track: Track, crops: Mapping[int, bytes]) -> None:
     into.looks += fresh[:room]
     into.early, into.late = min(into.early, track.early), max(into.late, track.late)
     into.trail = track.trail | into.trail
+
+
+def slim(track: Track) -> None:
+    """Let a closed track keep only what a late frame may still need."""
+    keep = {seq for _, seq in track.best.values()}
+    best = sorted(track.looks, key=lambda k: (k.seq not in keep, -k.quality, k.seq))
+    track.looks = best[: max(_CLOSED_BALLOTS, len(keep))]
 
 
 def forget_crops(state: CameraState, uid: str) -> None:

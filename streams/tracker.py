@@ -31,6 +31,7 @@ from streams.track import (
     begin,
     forget_crops,
     missing,
+    slim,
 )
 from streams.vote import Vote
 
@@ -345,7 +346,9 @@ def _close(state: CameraState, track: Track, teller: Teller, settings: TrackerSe
             return told
         if track.phase == OPEN or remains(track, said, settings):
             track.phase = CLOSED
-            return teller.tell(track, said, _crops(state, track), "final")
+            told = teller.tell(track, said, _crops(state, track), "final")
+            slim(track)
+            return told
     forget_crops(state, track.uid)
     state.hot.tracks.remove(track)
     return []

@@ -45,8 +45,10 @@ class Vehicle(msgspec.Struct, array_like=True):
     """State of one plate; times are epoch milliseconds of the cameras."""
 
     plate: str
+    partition: int = -1
+    """The plate's partition of fleet.sightings."""
     offset: int = -1
-    """Last applied offset of the plate's partition of fleet.sightings."""
+    """Last applied offset there."""
     first_t: int = 0
     last_t: int = 0
     count: int = 0

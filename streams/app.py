@@ -1,0 +1,206 @@
+"""Faust apps, one per role, and the process that runs them until it is told to end.
+
+platefleet-tracker   fleet.reads -> fleet.sightings, fleet.cameras
+platefleet-vehicles  fleet.sightings -> fleet.alerts
+platefleet-sink      all of them -> ClickHouse
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import faust
+
+from plumbing.bus import BusError
+from plumbing.clock import Clock, SystemClock
+from plumbing.kafka_admin import list_topics, wait_for_broker
+from store import open_store
+from store.interface import Store
+from streams import agents
+from streams.follow import HotlistFollower
+from streams.settings import StreamSettings
+
+log = logging.getLogger(__name__)
+
+_STOP_S = 4.0
+_BUFFER = 16_384
+
+
+class StreamsCrashed(RuntimeError):
+    """An app ended by itself; whoever supervises starts the process again."""
+
+
+def make_app(
+    settings: StreamSettings,
+    role: str,
+    partitions: int,
+    *,
+    clock: Clock | None = None,
+    store: Store | None = None,
+    follower: HotlistFollower | None = None,
+    stop: threading.Event | None = None,
+) -> faust.App:
+    """The Faust app of one role, not started.
+
+    Args:
+        settings: of the process.
+        role: `tracker`, `vehicles` or `sink`.
+        partitions: of the role's source topic: its tables have as many.
+        clock: wall clock and monotonic clock.
+        store: where the sink inserts; opened from `settings.store_url` when it is None.
+        follower: keeps the hotlist; made when it is None.
+        stop: set by the caller before the app is stopped, so that the sink waits no longer for its store.
+    """
+    clock = clock or SystemClock()
+    app = faust.App(
+        f"{settings.app_id}-{role}",
+        broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
+        datadir=str(settings.data_dir / role),
+        store="memory://",
+        Table=agents.SourceTable,
+        processing_guarantee="at_least_once",
+        autodiscover=False,
+        web_enabled=bool(settings.web_port),
+        web_port=settings.web_port or 6066,
+        consumer_group_instance_id=f"{settings.instance_id}-{role}",
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.heartbeat_s,
+        broker_commit_interval=settings.commit_interval_s,
+        broker_max_poll_records=2000,
+        stream_buffer_maxsize=_BUFFER,
+        stream_wait_empty=False,
+        topic_disable_leader=True,
+        topic_replication_factor=settings.replication,
+        producer_linger_ms=settings.linger_ms,
+        producer_max_request_size=4 << 20,
+        consumer_max_fetch_size=8 << 20,
+        worker_redirect_stdouts=False,
+    )
+    if role == "tracker":
+        agents.add_tracker(app, settings, clock, partitions)
+    elif role == "vehicles":
+        follower = follower or HotlistFollower(settings.brokers, settings.topics.hotlist)
+        agents.add_vehicles(app, settings, clock, partitions, follower)
+    elif role == "sink":
+        agents.add_sink(app, settings, clock, store or open_store(settings.store_url), stop or threading.Event())
+    else:
+        raise ValueError(f"role {role!r} is none of tracker, vehicles, sink")
+    return app
+
+
+def source_partitions(settings: StreamSettings, timeout: float = 30.0) -> dict[str, int]:
+    """Role -> partitions of its source topic.
+
+    Raises:
+        BusError: no broker answers, or a topic is missing: Faust would wait for it without a word.
+    """
+    wait_for_broker(settings.brokers, timeout)
+    known = list_topics(settings.brokers)
+    names = settings.topics
+    wanted = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)
+    absent = [name for name in wanted if name not in known]
+    if absent:
+        raise BusError(f"topics {', '.join(absent)} do not exist at {settings.brokers}; create the topics first")
+    return {"tracker": known[names.reads], "vehicles": known[names.sightings], "sink": known[names.reads]}
+
+
+def run(
+    settings: StreamSettings,
+    *,
+    store: Store | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Run the roles of `settings` until SIGTERM or SIGINT; then end within 5 seconds.
+
+    Args:
+        settings: of the process.
+        store: where the sink inserts, instead of what `store_url` says.
+        on_ready: called once every role has its partitions and has recovered its tables.
+
+    Raises:
+        BusError: no broker answers, or the topics do not exist.
+        StreamsCrashed: an app ended by itself; its reason is in the log.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    partitions = source_partitions(settings)
+    asyncio.run(_run(settings, partitions, store, on_ready))
+
+
+async def _run(
+    settings: StreamSettings, partitions: dict[str, int], store: Store | None, on_ready: Callable[[], None] | None
+) -> None:
+    clock = SystemClock()
+    follower = HotlistFollower(settings.brokers, settings.topics.hotlist)
+    stop_sink = threading.Event()
+    opened = store
+    if "sink" in settings.roles and store is None:
+        opened = open_store(settings.store_url)
+    apps = [
+        make_app(settings, role, partitions[role], clock=clock, store=opened, follower=follower, stop=stop_sink)
+        for role in settings.roles
+    ]
+    with _signals() as stopped:
+        watch = asyncio.create_task(_supervise(apps, on_ready))
+        wait = asyncio.create_task(stopped.wait())
+        try:
+            await asyncio.wait((watch, wait), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+        finally:
+            stop_sink.set()
+            for task in (watch, wait):
+                task.cancel()
+            await _end(apps, follower)
+            if opened is not None and store is None:
+                opened.close()
+
+
+async def _supervise(apps: list[faust.App], on_ready: Callable[[], None] | None) -> None:
+    await asyncio.gather(*(app.start() for app in apps))
+    if on_ready is not None:
+        while not all(_is_ready(app) for app in apps):
+            await asyncio.sleep(0.05)
+        on_ready()
+    crashed = [asyncio.create_task(app._crashed.wait(), name=app.conf.id) for app in apps]
+    try:
+        done, _ = await asyncio.wait(crashed, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in crashed:
+            task.cancel()
+    name = next(iter(done)).get_name()
+    reason = next(app._crash_reason for app in apps if app.conf.id == name)
+    raise StreamsCrashed(f"{name} has crashed: {type(reason).__name__}: {reason}")
+
+
+def _is_ready(app: faust.App) -> bool:
+    return bool(app.consumer.assignment()) and not app.rebalancing and app.tables.actives_ready
+
+
+async def _end(apps: list[faust.App], follower: HotlistFollower) -> None:
+    """Stop all; what hangs is left behind, since everything unacknowledged is read again."""
+    await follower.stop()
+    tasks = [asyncio.create_task(app.stop()) for app in apps]
+    _, late = await asyncio.wait(tasks, timeout=_STOP_S)
+    if late:
+        log.warning("streams: %d of %d apps did not stop in %.0f s; ending without them", len(late), len(apps), _STOP_S)
+        logging.shutdown()
+        os._exit(0)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

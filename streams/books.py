@@ -1,0 +1,298 @@
+"""The state that a process holds, on top of its tables: cameras (CameraBook) and plates (PlateBook).
+
+In: records of the input topic, one batch after the other. Out: messages that must be acknowledged, then writes for
+the tables. Nothing here knows Faust; a table is any mapping of bytes. After `take` of a whole batch, send what it gave,
+then write what `writes` gives, then acknowledge the batch; if any of this fails, call `forget` and take it again.
+"""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from plumbing.bus import Record
+from plumbing.clock import Clock, from_ms
+from schemas.codec import SchemaError, decode_json, decode_reads, encode_json, encode_reads
+from schemas.read import CloseTracks, ReadsMessage
+from schemas.sighting import Sighting
+from streams import vehicle as vehicles
+from streams.dead import DeadLetters, Outgoing
+from streams.hotlist import Hotlist
+from streams.settings import StreamSettings
+from streams.track import (
+    CameraState,
+    CameraTracks,
+    decode_state,
+    encode_crops,
+    encode_state,
+    new_state,
+    track_uids,
+)
+from streams.tracker import camera_message, has_open, step
+
+log = logging.getLogger(__name__)
+
+Table = Mapping[bytes, bytes]
+_CAMERA_EVERY_S = 1.0
+_CLOSE_AGAIN_S = 10.0
+_FORGET_AT_ONCE = 200
+
+
+class Write(NamedTuple):
+    """One key of a table to set, or with None to delete, in a partition of its changelog."""
+
+    table: str
+    partition: int
+    key: bytes
+    value: bytes | None
+
+
+class _Camera:
+    """A camera in memory, as it was last read from or written to the table (`raw`) and since."""
+
+    __slots__ = ("changed", "raw", "state")
+
+    def __init__(self, state: CameraState, raw: bytes | None) -> None:
+        self.state = state
+        self.raw = raw
+        self.changed = False
+
+
+def _place(state: CameraTracks | vehicles.Vehicle, partition: int) -> None:
+    """Note the partition of a key. In another one (the topic was given more) offsets begin anew."""
+    if state.partition != partition:
+        state.partition, state.offset = partition, -1
+
+
+def crop_key(camera: bytes, uid: str) -> bytes:
+    """Key of a track's crops in the table of crops."""
+    return camera + b"\x00" + uid.encode()
+
+
+class CameraBook:
+    """Applies fleet.reads to the cameras' states."""
+
+    def __init__(self, settings: StreamSettings, tracks: Table, crops: Table, clock: Clock) -> None:
+        self._settings = settings
+        self._tracks = tracks
+        self._crops = crops
+        self._clock = clock
+        self._dead = DeadLetters("tracker", settings.topics.dead, clock, settings.dead_per_minute)
+        self._cameras: dict[bytes, _Camera] = {}
+        self._heard: dict[bytes, float] = {}
+        self._told: dict[bytes, float] = {}
+        self._asked: dict[bytes, tuple[int, float]] = {}
+
+    def take(self, batch: Iterable[Record]) -> list[Outgoing]:
+        """Apply a batch. Every record changes the state, makes a dead letter, or both say nothing of it.
+
+        Raises:
+            TooManyDeadLetters: nothing of the batch may be acknowledged.
+        """
+        out: list[Outgoing] = []
+        now = self._clock.monotonic()
+        touched: set[bytes] = set()
+        applied: list[Record] = []
+        for record in batch:
+            try:
+                message = decode_reads(record.value or b"")
+                self._check_key(record, message)
+            except SchemaError as error:
+                out.append(self._dead.letter(record, "bad_value", str(error)))
+                continue
+            out += self._apply(record, message, applied)
+            applied.append(record)
+            if not isinstance(message, CloseTracks) and record.key is not None:
+                self._heard[record.key] = now
+                touched.add(record.key)
+        out += self._tell_cameras(touched, now)
+        return out
+
+    @staticmethod
+    def _check_key(record: Record, message: ReadsMessage) -> None:
+        if record.key != message.camera_id.encode():
+            raise SchemaError("bad_value", f"key {record.key!r:.80} is not camera {message.camera_id[:80]!r}")
+
+    def _apply(self, record: Record, message: ReadsMessage, applied: list[Record]) -> list[Outgoing]:
+        key = record.key or b""
+        camera = self._load(key)
+        _place(camera.state.hot, record.partition)
+        try:
+            camera.state, told = step(
+                camera.state, message, record.offset, self._clock.now_ms(), self._settings.tracker
+            )
+        except Exception as error:
+            log.exception("tracker: cannot apply %s-%d at %d", record.topic, record.partition, record.offset)
+            self._again(key, applied)
+            return [self._dead.letter(record, "internal_error", f"{type(error).__name__}: {error}")]
+        camera.changed = True
+        return [Outgoing(self._settings.topics.sightings, s.plate.encode(), encode_json(s)) for s in told]
+
+    def _again(self, key: bytes, applied: Iterable[Record]) -> None:
+        """Rebuild a camera that a fault left half changed: from the table, then this batch's earlier records."""
+        del self._cameras[key]
+        camera = self._load(key)
+        for record in applied:
+            if record.key == key:
+                message = decode_reads(record.value or b"")
+                _place(camera.state.hot, record.partition)
+                camera.state, _ = step(camera.state, message, record.offset, 0, self._settings.tracker)
+                camera.changed = True
+
+    def _load(self, key: bytes) -> _Camera:
+        camera = self._cameras.get(key)
+        raw = self._tracks.get(key)
+        # a table that says something else has been recovered from another process's work
+        if camera is not None and (camera.changed or camera.raw == raw):
+            return camera
+        if raw is None:
+            state = new_state(key.decode())
+        else:
+            crops = {uid: self._crops.get(crop_key(key, uid)) for uid in track_uids(raw)}
+            state = decode_state(raw, {uid: value for uid, value in crops.items() if value is not None})
+        camera = self._cameras[key] = _Camera(state, raw)
+        return camera
+
+    def _tell_cameras(self, touched: Iterable[bytes], now: float) -> list[Outgoing]:
+        out = []
+        for key in touched:
+            if now - self._told.get(key, -_CAMERA_EVERY_S) >= _CAMERA_EVERY_S:
+                self._told[key] = now
+                out.append(self._camera(key, "live"))
+        return out
+
+    def _camera(self, key: bytes, status: str) -> Outgoing:
+        message = camera_message(self._cameras[key].state, status, from_ms(self._clock.now_ms()))
+        return Outgoing(self._settings.topics.cameras, key, encode_json(message))
+
+    def writes(self) -> Iterator[Write]:
+        """What the tables must hold now, crops before the tracks that own them. To be called once per batch."""
+        for key, camera in self._cameras.items():
+            if not camera.changed:
+                continue
+            state = camera.state
+            for uid in state.dirty:
+                crops = state.crops.get(uid)
+                name = crop_key(key, uid)
+                if crops:
+                    yield Write("crops", state.hot.partition, name, encode_crops(crops))
+                elif name in self._crops:
+                    yield Write("crops", state.hot.partition, name, None)
+            state.dirty.clear()
+            camera.raw = encode_state(state)
+            camera.changed = False
+            yield Write("tracks", state.hot.partition, key, camera.raw)
+
+    def forget(self) -> None:
+        """Drop what is not in the tables: the batch will be taken again."""
+        self._cameras.clear()
+
+    def silent(self, partitions: Iterable[int]) -> list[Outgoing]:
+        """Commands that close the open sightings of cameras that fell silent, each to its camera's partition.
+
+        Args:
+            partitions: of fleet.reads that this process owns and has recovered.
+        """
+        now = self._clock.monotonic()
+        mine = set(partitions)
+        out = []
+        for key in list(self._tracks):
+            # a camera that was recovered, and not heard of since, gets the whole silence from now on
+            if now - self._heard.setdefault(key, now) < self._settings.silence_s:
+                continue
+            camera = self._load(key)
+            if camera.state.hot.partition in mine:
+                out += self._close(key, camera, now)
+        return out
+
+    def _close(self, key: bytes, camera: _Camera, now: float) -> list[Outgoing]:
+        out = []
+        seq = camera.state.hot.seqs[-1][1] if camera.state.hot.seqs else 0
+        asked, at = self._asked.get(key, (-1, 0.0))
+        if has_open(camera.state) and (asked != seq or now - at >= _CLOSE_AGAIN_S):
+            self._asked[key] = (seq, now)
+            command = CloseTracks(camera_id=key.decode(), seq=seq, sent_at=self._clock.now_ms())
+            out.append(
+                Outgoing(self._settings.topics.reads, key, encode_reads(command), partition=camera.state.hot.partition)
+            )
+        if self._told.get(key) is not None:
+            # once: `live` follows when it speaks again
+            del self._told[key]
+            out.append(self._camera(key, "silent"))
+        return out
+
+
+class PlateBook:
+    """Applies fleet.sightings to the plates' states and raises alerts."""
+
+    def __init__(self, settings: StreamSettings, plates: Table, hotlist: Hotlist, clock: Clock) -> None:
+        self._settings = settings
+        self._plates = plates
+        self._hotlist = hotlist
+        self._clock = clock
+        self._dead = DeadLetters("vehicles", settings.topics.dead, clock, settings.dead_per_minute)
+        self._changed: dict[bytes, vehicles.Vehicle] = {}
+        self._ages: dict[bytes, int] = {}
+        self._known = False
+
+    def take(self, batch: Iterable[Record]) -> list[Outgoing]:
+        """Apply a batch; as `CameraBook.take`."""
+        out: list[Outgoing] = []
+        for record in batch:
+            try:
+                sighting = decode_json(record.value or b"", Sighting)
+                if record.key != sighting.plate.encode():
+                    raise SchemaError("bad_value", f"key {record.key!r:.80} is not plate {sighting.plate[:80]!r}")
+            except SchemaError as error:
+                out.append(self._dead.letter(record, "bad_value", str(error)))
+                continue
+            out += self._apply(record, sighting)
+        return out
+
+    def _apply(self, record: Record, sighting: Sighting) -> list[Outgoing]:
+        key = record.key or b""
+        known = self._changed.get(key)
+        if known is None:
+            raw = self._plates.get(key)
+            known = vehicles.decode_vehicle(raw) if raw is not None else vehicles.Vehicle(plate=sighting.plate)
+        before = vehicles.encode_vehicle(known)
+        _place(known, record.partition)
+        threshold = self._settings.match.candidate_threshold
+        try:
+            self._changed[key], alerts = vehicles.apply(
+                known, sighting, record.offset, self._hotlist, self._clock.now_ms(), threshold
+            )
+        except Exception as error:
+            log.exception("vehicles: cannot apply %s-%d at %d", record.topic, record.partition, record.offset)
+            self._changed[key] = vehicles.decode_vehicle(before)
+            return [self._dead.letter(record, "internal_error", f"{type(error).__name__}: {error}")]
+        return [Outgoing(self._settings.topics.alerts, key, encode_json(alert)) for alert in alerts]
+
+    def writes(self) -> Iterator[Write]:
+        """What the table must hold now. To be called once per batch."""
+        if not self._known:
+            # the age of a plate that was recovered begins anew
+            self._ages = dict.fromkeys(self._plates, self._clock.now_ms())
+            self._known = True
+        for key, state in self._changed.items():
+            self._ages.pop(key, None)
+            self._ages[key] = state.applied_ms
+            yield Write("plates", state.partition, key, vehicles.encode_vehicle(state))
+        self._changed.clear()
+        yield from self._old()
+
+    def _old(self) -> Iterator[Write]:
+        """Plates that were not seen for long, oldest first, a few at a time."""
+        horizon = self._clock.now_ms() - self._settings.vehicle_keep_s * 1000
+        for key in list(itertools.islice(self._ages, _FORGET_AT_ONCE)):
+            if self._ages[key] >= horizon and len(self._ages) <= self._settings.vehicle_max:
+                return
+            del self._ages[key]
+            raw = self._plates.get(key)
+            if raw is not None:
+                yield Write("plates", vehicles.decode_vehicle(raw).partition, key, None)
+
+    def forget(self) -> None:
+        """Drop what is not in the table: the batch will be taken again."""
+        self._changed.clear()
+        self._known = False

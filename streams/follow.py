@@ -1,0 +1,114 @@
+"""Follows the compacted fleet.hotlist into a `Hotlist`: from the beginning, caught up before it is used, then live."""
+
+import asyncio
+import contextlib
+import logging
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from plumbing.bus import Record
+from schemas.codec import SchemaError
+from streams.hotlist import Hotlist
+
+log = logging.getLogger(__name__)
+
+_PAUSE_S = 1.0
+_AT_ONCE = 2000
+
+
+class HotlistFollower:
+    """A consumer without a group: every process reads the whole topic.
+
+    Args:
+        brokers: `host:port`, several separated by commas.
+        topic: the hotlist's.
+        on_bad: called with a record that is no entry; it is passed over.
+    """
+
+    def __init__(self, brokers: str, topic: str) -> None:
+        self._brokers = brokers
+        self._topic = topic
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self.hotlist = Hotlist()
+        self.bad: asyncio.Queue[tuple[Record, str]] = asyncio.Queue(maxsize=10_000)
+        """Records that are no entries, with the reason, for the dead letters."""
+
+    def start(self) -> None:
+        """Begin to follow, in the running loop."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="hotlist")
+
+    async def ready(self) -> None:
+        """Wait until everything that lay on the topic at the start is in the hotlist."""
+        await self._ready.wait()
+
+    async def stop(self) -> None:
+        """Stop following. A second call does nothing."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        positions: dict[TopicPartition, int] = {}
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._brokers.split(","),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=250,
+                max_partition_fetch_bytes=4 << 20,
+            )
+            try:
+                await consumer.start()
+                await self._follow(consumer, positions)
+            except (KafkaError, OSError) as error:
+                log.warning("hotlist: cannot read topic %s (%s); trying again", self._topic, error)
+            finally:
+                await consumer.stop()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _follow(self, consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]) -> None:
+        numbers = consumer.partitions_for_topic(self._topic) or await self._partitions(consumer)
+        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        consumer.assign(partitions)
+        for partition in partitions:
+            if partition in positions:
+                consumer.seek(partition, positions[partition])
+            else:
+                await consumer.seek_to_beginning(partition)
+        ends = await consumer.end_offsets(partitions)
+        while True:
+            for partition in partitions:
+                positions[partition] = await consumer.position(partition)
+            if not self._ready.is_set() and all(positions[p] >= ends[p] for p in partitions):
+                log.info("hotlist: %d entries", len(self.hotlist))
+                self._ready.set()
+            batches = await consumer.getmany(timeout_ms=1000, max_records=_AT_ONCE)
+            for partition, records in batches.items():
+                for r in records:
+                    self._apply(Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, list(r.headers)))
+                    positions[partition] = r.offset + 1
+            # a long list is read in one go: others want their turn, too
+            await asyncio.sleep(0)
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> set[int]:
+        while True:
+            await consumer.topics()
+            numbers = consumer.partitions_for_topic(self._topic)
+            if numbers:
+                return set(numbers)
+            log.warning("hotlist: topic %s does not exist yet; create the topics first", self._topic)
+            await asyncio.sleep(_PAUSE_S)
+
+    def _apply(self, record: Record) -> None:
+        try:
+            self.hotlist.apply(record.key, record.value)
+        except SchemaError as error:
+            log.warning("hotlist: record %d is no entry: %s", record.offset, error)
+            with contextlib.suppress(asyncio.QueueFull):
+                self.bad.put_nowait((record, str(error)))
