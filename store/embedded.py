@@ -16,6 +16,7 @@ from store import native
 from store.interface import (
     Parameters,
     Row,
+    StoreMisconfigured,
     StoreRejected,
     StoreUnavailable,
     as_store_error,
@@ -27,10 +28,11 @@ from store.values import parameter_text
 INSERT_SETTINGS: Mapping[str, object] = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
-    "date_time_input_format": "basic",
+    "max_partitions_per_insert_block": 1200,
 }
 """Settings of every block that this project inserts, in any store: written when the call returns, and
-a retry also completes what a crash left out of the dependent tables."""
+a retry also completes what a crash left out of the dependent tables. A block may span the 1,200 months
+between which `rows` clamps times."""
 
 _CHUNK = 8 << 20
 _LOCK_NAME = "platefleet.lock"
@@ -144,7 +146,7 @@ class EmbeddedStore:
         try:
             with self._connection(inserting=True) as connection:
                 stream_insert(connection, f"INSERT INTO {table} ({names}) SETTINGS {clause}", "Native", block)
-        except StoreRejected:
+        except (StoreRejected, StoreMisconfigured):
             self._forget(table)
             raise
 
@@ -196,11 +198,11 @@ def pick_types(table: str, known: Mapping[str, str], columns: Sequence[str]) -> 
     """The types of `columns`.
 
     Raises:
-        StoreRejected: the table has no such column.
+        StoreMisconfigured: the table has no such column; it is older than this program.
     """
     missing = [name for name in columns if name not in known]
     if missing:
-        raise StoreRejected(f"{table} has no column {', '.join(missing)}", 16, column=missing[0])
+        raise StoreMisconfigured(f"{table} has no column {', '.join(missing)} (run: platefleet migrate)", 16)
     return [(name, known[name]) for name in columns]
 
 

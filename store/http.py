@@ -17,7 +17,6 @@ from store.interface import (
     Row,
     StoreError,
     StoreMisconfigured,
-    StoreRejected,
     StoreUnavailable,
     as_store_error,
     check_identifier,
@@ -84,7 +83,7 @@ class HttpStore:
 
     def execute(self, sql: str) -> None:
         """See `Store.execute`."""
-        self._post({"wait_end_of_query": 1}, sql.encode())
+        self._post({"wait_end_of_query": 1}, sql.encode(), fresh=True)
         self._types.clear()
 
     def ping(self) -> None:
@@ -108,12 +107,12 @@ class HttpStore:
             self._types[table] = known
         return pick_types(table, known, columns)
 
-    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+    def _take(self, fresh: bool) -> tuple[http.client.HTTPConnection, bool]:
         """A connection, and whether it was used before (the other side may have closed it meanwhile)."""
         with self._lock:
             if self._closed:
                 raise StoreUnavailable(f"the store client of {self._shown} is closed")
-            if self._idle:
+            if self._idle and not fresh:
                 return self._idle.pop(), True
         if self._https:
             context = ssl.create_default_context()
@@ -127,10 +126,12 @@ class HttpStore:
                 return
         connection.close()
 
-    def _post(self, options: Mapping[str, object], body: bytes, *, inserting: bool = False) -> bytes:
+    def _post(
+        self, options: Mapping[str, object], body: bytes, *, inserting: bool = False, fresh: bool = False
+    ) -> bytes:
         target = "/?" + urlencode({"database": self._database, **options})
         while True:
-            connection, used = self._take()
+            connection, used = self._take(fresh)
             try:
                 if connection.sock is None:
                     connection.connect()
@@ -141,7 +142,8 @@ class HttpStore:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 if used and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
-                    continue  # an idle connection that the other side had closed; inserts carry a token
+                    fresh = True  # the other side had closed it, as it will the idle ones; inserts carry a token
+                    continue
                 words = str(error) or type(error).__name__
                 raise StoreUnavailable(f"store at {self._shown} does not answer: {words}") from None
             if response.will_close:
@@ -165,6 +167,3 @@ class HttpStore:
         if isinstance(error, StoreUnavailable):
             raise type(error)(f"store at {self._shown}: {error}", error.code)
         raise error
-
-
-__all__ = ["HttpStore", "StoreRejected"]

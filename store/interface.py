@@ -119,7 +119,7 @@ def as_store_error(text: str, code: int = 0, *, inserting: bool = False, where: 
     if code in _SETUP:
         return StoreMisconfigured(message, code)
     if inserting and code in _SETUP_INSERT:
-        return StoreMisconfigured(f"{message} (run the migrations: platefleet migrate)", code)
+        return StoreMisconfigured(f"{message} (run: platefleet migrate)", code)
     return StoreRejected(message, code)
 
 

@@ -28,7 +28,8 @@ State = Literal["pending", "applied", "skipped", "changed", "missing", "broken o
 
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _NEEDS = re.compile(r"^--\s*needs:\s*(\w+)\s*$", re.MULTILINE)
-_ACCESS_DENIED = 497
+_NO_ROLES = (497, 62)
+"""Access denied; or a syntax error, where the store does not know the statement at all."""
 
 
 class MigrationError(StoreError):
@@ -243,7 +244,7 @@ def _refusal(store: Store, need: str) -> str:
         store.execute(f"CREATE ROLE IF NOT EXISTS {probe}")
         store.execute(f"DROP ROLE IF EXISTS {probe}")
     except StoreError as error:
-        if error.code == _ACCESS_DENIED:
+        if error.code in _NO_ROLES:
             return "this store or this user may not manage roles (the embedded store has no users)"
         raise
     return ""

@@ -31,6 +31,8 @@ from store.owner_run import Run, Sessions
 from store.sqltext import first_word
 
 _HINT = "Use / or /ping for health checks.\nSend queries from your program with POST method or GET /?query=...\n"
+_URI_BYTES = 1 << 20
+"""As ClickHouse's own http_max_uri_size: parameters travel in the URL."""
 _log = logging.getLogger(__name__)
 
 
@@ -134,6 +136,8 @@ class _Owner:
             access_log=None,
             shutdown_timeout=self._settings.stop_seconds,
             keepalive_timeout=30.0,
+            max_line_size=_URI_BYTES,
+            max_field_size=_URI_BYTES,
         )
         await runner.setup()
         await web.SockSite(runner, listener).start()

@@ -6,7 +6,7 @@ pool of connections; one that broke is thrown away, so that the next call connec
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -32,15 +32,26 @@ MINIMUM_VERSION = (24, 3)
 """The oldest server that the project's migrations run on."""
 
 _POOL = 8
+_BROKEN = (errors.NetworkError, errors.SocketTimeoutError, OSError, EOFError)
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+
+# The driver logs each failed connection with a traceback; what matters of it is in the error that it raises.
+logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
 
 class ServerStore:
     """`Store` behind ClickHouse's native port."""
 
-    def __init__(self, url: str, *, timeout: float = 300.0) -> None:
-        """`timeout`: seconds that one answer may take. Nothing is sent yet.
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 300.0,
+        insert_settings: Mapping[str, object] = INSERT_SETTINGS,
+        minimum_version: tuple[int, int] = MINIMUM_VERSION,
+    ) -> None:
+        """`timeout`: seconds that one answer may take; `insert_settings` go with each block beside its token; a
+        server older than `minimum_version` is refused. Nothing is sent yet.
 
         Raises:
             StoreMisconfigured: `url` names no host.
@@ -61,6 +72,8 @@ class ServerStore:
             "send_receive_timeout": timeout,
             "client_name": "platefleet",
         }
+        self._insert_settings = dict(insert_settings)
+        self._minimum = minimum_version
         self._idle: list[Client] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -74,7 +87,7 @@ class ServerStore:
         types = self._column_types(table, names)
         columns = native.columns_of(table, types, rows)
         sql = f"INSERT INTO {table} ({', '.join(f'`{name}`' for name in names)}) VALUES"
-        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "insert_block_size": len(rows)}
+        settings = {**self._insert_settings, "insert_deduplication_token": token, "insert_block_size": len(rows)}
 
         def send(client: Client) -> None:
             # Copies: the driver changes the lists that it writes.
@@ -107,7 +120,7 @@ class ServerStore:
 
     def execute(self, sql: str) -> None:
         """See `Store.execute`."""
-        self._run(lambda client: client.execute(sql))
+        self._run(lambda client: client.execute(sql), fresh=True)
         self._types.clear()
 
     def ping(self) -> None:
@@ -130,30 +143,46 @@ class ServerStore:
             self._types[table] = known
         return pick_types(table, known, columns)
 
-    def _take(self) -> Client:
+    def _take(self, fresh: bool) -> tuple[Client, bool]:
+        """A connection, and whether it was used before (the server may have been restarted meanwhile)."""
         with self._lock:
             if self._closed:
                 raise StoreUnavailable(f"the store client of {self._shown} is closed")
-            if self._idle:
-                return self._idle.pop()
-        return Client(**self._options, settings={"strings_encoding": "utf-8", "server_side_params": True})
+            if self._idle and not fresh:
+                return self._idle.pop(), True
+        return Client(**self._options, settings={"strings_encoding": "utf-8", "server_side_params": True}), False
 
-    def _run(self, work: Callable[[Client], T], *, inserting: bool = False) -> T:
-        client = self._take()
-        try:
-            result = work(client)
-        except BaseException as error:
+    def _check_version(self, client: Client) -> None:
+        if not client.connection.connected:
+            client.connection.connect()
+            found = client.connection.server_info.version_tuple()
+            if found[:2] < self._minimum:
+                have, want = ".".join(map(str, found)), ".".join(map(str, self._minimum))
+                raise StoreMisconfigured(
+                    f"store at {self._shown} is ClickHouse {have}; platefleet needs {want} or newer"
+                )
+
+    def _run(self, work: Callable[[Client], T], *, inserting: bool = False, fresh: bool = False) -> T:
+        while True:
+            client, used = self._take(fresh)
+            try:
+                self._check_version(client)
+                result = work(client)
+            except BaseException as error:
+                client.disconnect()
+                if used and isinstance(error, _BROKEN) and not isinstance(error, errors.SocketTimeoutError):
+                    fresh = True  # the other idle connections are as old; inserts carry a token
+                    continue
+                found = self._translated(error, inserting)
+                if found is None:
+                    raise
+                raise found from None
+            with self._lock:
+                if not self._closed and len(self._idle) < _POOL:
+                    self._idle.append(client)
+                    return result
             client.disconnect()
-            found = self._translated(error, inserting)
-            if found is None:
-                raise
-            raise found from None
-        with self._lock:
-            if not self._closed and len(self._idle) < _POOL:
-                self._idle.append(client)
-                return result
-        client.disconnect()
-        return result
+            return result
 
     def _translated(self, error: BaseException, inserting: bool) -> StoreError | None:
         if isinstance(error, errors.ServerException):
@@ -161,7 +190,7 @@ class ServerStore:
             if isinstance(found, StoreUnavailable):
                 return type(found)(f"store at {self._shown}: {found}", found.code)
             return found
-        if isinstance(error, errors.NetworkError | errors.SocketTimeoutError | OSError | EOFError):
+        if isinstance(error, _BROKEN):
             words = " ".join(str(error).split()) or type(error).__name__
             return StoreUnavailable(f"store at {self._shown} does not answer: {words}")
         if isinstance(error, errors.Error | ValueError | TypeError | AttributeError | IndexError):
