@@ -2,7 +2,8 @@
 
 Layout of the folder:
 
-    camera-01/frames.jsonl    one line a frame: file, seq, captured_at (epoch ms), lat, lon, heading, speed, width, height
+    camera-01/frames.jsonl    one line a frame: file, seq, captured_at (epoch ms), lat, lon, heading, speed (m/s),
+                              width, height
     camera-01/000000.jpg ...  or video.mp4, then each line also has `index`, the picture's number in the film
     truth.jsonl               one line a pass (`cameras.simulator.truth` defines a pass)
     truth_frames.jsonl        one line per frame and plate: corners, visible, height_px, occluded
@@ -160,7 +161,7 @@ def _film(
                     "speed": at.speed,
                     "width": size[0],
                     "height": size[1],
-                }  # fmt: skip
+                }
             )
             if tick:
                 tick(frame + 1)

@@ -1,14 +1,13 @@
 """One camera's frames: a world and a frame number in, a picture and the truth about its plates out."""
 
 from dataclasses import dataclass
-
 from math import acos, degrees, hypot, pi
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameras.simulator import ground, scenery, vehicles, weather
+from cameras.simulator import ground, scenery, sky, vehicles, weather
 from cameras.simulator.geometry import Camera, Floats, View, quad_height
 from cameras.simulator.light import Conditions, light_for
 from cameras.simulator.plates import paint_plate, plate_corners
@@ -79,7 +78,7 @@ class CameraView:
         shadows = "shadows" in conditions.effects
         texture = ground.road_texture(place, self._light, leafy, shadows)
         self._ground = ground.Ground(self._camera, texture)
-        self._strip = scenery.sky_strip(self._camera, self._light, place, conditions.daylight != "sun")
+        self._strip = sky.sky_strip(self._camera, self._light, place, conditions.daylight != "sun")
         lines = (ground.ROAD_LEFT - 4.4, ground.ROAD_RIGHT + 4.4)
         self._houses = scenery.make_houses(place, self._light, world.route.length, lines)
         trees = [scenery.make_sprite(*scenery.tree(place, self._light), 6.0, 8.0) for _ in range(4)]
@@ -136,9 +135,7 @@ class CameraView:
         view, canvas, light = self.view(frame), self._canvas, self._light
         info = self.info(frame)
         t = frame / self._world.fps
-        scenery.draw_sky(
-            canvas, self._strip, self._camera, view, float(np.radians(info.pose.heading)), self._ground.top
-        )
+        sky.draw_sky(canvas, self._strip, self._camera, view, float(np.radians(info.pose.heading)), self._ground.top)
         self._ground.draw(canvas, view)
         if self._cone is not None:
             cv2.multiply(canvas, self._cone, dst=canvas, scale=1 / 255)
@@ -149,7 +146,7 @@ class CameraView:
         rows: list[Observation] = []
         for ahead, sort, thing in things:
             if sort == 0 and isinstance(thing, scenery.House):
-                scenery.draw_house(canvas, thing, self._camera, view, ahead, light)
+                scenery.draw_house(canvas, thing, self._camera, view, ahead - thing.length, light)
             elif sort == 1 and isinstance(thing, tuple):
                 right, picture, line = thing
                 shown = picture or scenery.traffic_light(light_is_green(line, t))
@@ -165,7 +162,8 @@ class CameraView:
         for house in self._houses:
             near = (house.s - view.s + length / 2) % length - length / 2
             if -house.length < near < _HOUSES_M:
-                out.append((max(near, 8.0), 0, house) if near < 8.0 else (near, 0, house))
+                # by its far end: whatever drives or stands along its front is before it
+                out.append((near + house.length, 0, house))
         for s, right, picture in self._props:
             ahead = (s - view.s + length / 2) % length - length / 2
             if 3.0 < ahead < _TREES_M:

@@ -41,8 +41,8 @@ def make_sprite(spec: PlateSpec, seed: int, dirty: bool, cover: str) -> PlateSpr
     if dirty:
         flat = _soil(flat, rng)
     if cover == "tinted":
-        flat = cv2.addWeighted(flat, 0.42, np.full_like(flat, 38), 0.58, 0)
-        flat[: flat.shape[0] // 3] = cv2.add(flat[: flat.shape[0] // 3], np.full_like(flat[: flat.shape[0] // 3], 18))
+        flat = (flat * 0.42 + 22).astype(np.uint8)
+        flat[: flat.shape[0] // 3] += 18
     elif cover == "opaque":
         flat = _cloth(flat.shape, rng)
     width, height = plate_size(spec)
@@ -57,14 +57,13 @@ def make_sprite(spec: PlateSpec, seed: int, dirty: bool, cover: str) -> PlateSpr
 def _soil(flat: Image, rng: np.random.Generator) -> Image:
     """Splashes of mud, thicker towards the lower edge."""
     h, w = flat.shape[:2]
-    noise = cv2.resize(
-        rng.random((max(3, h // 24), max(4, w // 24))).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC
+    coarse, fine = rng.random((max(3, h // 24), max(4, w // 24))), rng.random((h // 6, w // 6))
+    noise = cv2.resize(coarse.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC) + 0.45 * cv2.resize(
+        fine.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC
     )
-    noise += 0.45 * cv2.resize(rng.random((h // 6, w // 6)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     ramp = np.linspace(0.0, 0.42, h, dtype=np.float32)[:, None]
-    cover = np.clip((noise * 0.62 + ramp - float(rng.uniform(0.45, 0.62))) * 2.2, 0, float(rng.uniform(0.6, 0.9)))[
-        ..., None
-    ]
+    bare, most = float(rng.uniform(0.45, 0.62)), float(rng.uniform(0.6, 0.9))
+    cover = np.clip((noise * 0.62 + ramp - bare) * 2.2, 0, most)[..., None]
     mud = np.array([52, 72, 92], np.float32) * float(rng.uniform(0.8, 1.2))
     return np.clip(flat * (1 - cover) + mud * cover, 0, 255).astype(np.uint8)
 
@@ -139,6 +138,8 @@ def _paint_tiny(
     h, w = small.shape[:2]
     lit = np.clip(small * (gain * (1 - veil)) + 200.0 * veil, 0, 255).astype(np.uint8)
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
-    matrix = cv2.getPerspectiveTransform(source, (corners - np.array([x0 + 0.5, y0 + 0.5], np.float32)).astype(np.float32))
+    matrix = cv2.getPerspectiveTransform(
+        source, (corners - np.array([x0 + 0.5, y0 + 0.5], np.float32)).astype(np.float32)
+    )
     region = canvas[y0:y1, x0:x1]
     cv2.warpPerspective(lit, matrix, (x1 - x0, y1 - y0), dst=region, borderMode=cv2.BORDER_TRANSPARENT)

@@ -1,4 +1,4 @@
-"""What stands beside the road: sky and skyline, houses, trees, lamp posts and traffic lights."""
+"""What stands beside the road: houses, trees, lamp posts and traffic lights, painted once and then placed."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,61 +14,6 @@ Image = NDArray[np.uint8]
 
 _HOUSE_PX_PER_M = 26
 _FACE_LEVELS = 4
-
-
-def sky_strip(camera: Camera, light: Light, rng: np.random.Generator, cloudy: bool) -> Image:
-    """The whole round of sky and skyline: as many columns as a full turn has pixels; bottom rows lie under the horizon."""
-    width, height = round(2 * np.pi * camera.focal), round(camera.horizon) + 40
-    ramp = (np.linspace(0, 1, height, dtype=np.float32) ** 1.3)[:, None, None]
-    sky = np.array(light.sky_top, np.float32) * (1 - ramp) + np.array(light.sky_low, np.float32) * ramp
-    strip = np.repeat(sky, width, axis=1)
-    cloud = np.zeros((height, width), np.float32)
-    for cells, amount in ((5, 1.0), (11, 0.5), (23, 0.27), (47, 0.14)):
-        small = rng.random((max(2, cells // 2), cells * 3)).astype(np.float32)
-        small = np.concatenate([small, small[:, :1]], axis=1)
-        cloud += amount * cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    density = np.clip((cloud - (0.9 if cloudy else 1.06)) * (1.6 if cloudy else 2.4), 0, 1)[..., None]
-    tone = np.array(light.sky_low, np.float32) * (0.86 if cloudy else 1.06)
-    strip += (np.clip(tone, 0, 252) - strip) * density * (0.7 if cloudy else 0.85)
-    _skyline(strip, camera, light, rng)
-    return np.clip(strip, 0, 255).astype(np.uint8)
-
-
-def _skyline(strip: Floats, camera: Camera, light: Light, rng: np.random.Generator) -> None:
-    """Far hills, trees and blocks, half lost in the haze."""
-    base, width = round(camera.horizon), strip.shape[1]
-    haze = np.array(light.haze, np.float32)
-    unit = camera.focal / 1000
-    for share, tone, high in ((0.72, (96, 92, 84), 52), (0.5, (62, 84, 70), 30)):
-        colour = haze * share + np.array(tone, np.float32) * (1 - share) * float(np.mean(light.ambient) + 0.1)
-        x = 0
-        while x < width:
-            if share > 0.6:
-                w, h = int(rng.uniform(30, 110) * unit), int(rng.uniform(0.25, 1.0) * high * unit)
-                strip[base - h : base, x : x + w] = colour * float(rng.uniform(0.94, 1.05))
-                x += w + int(rng.uniform(-8, 40) * unit)
-            else:
-                w, h = int(rng.uniform(18, 60) * unit), int(rng.uniform(0.35, 1.0) * high * unit)
-                tint = tuple(float(v) for v in colour * float(rng.uniform(0.9, 1.06)))
-                cv2.ellipse(strip, (x, base), (w, h), 0, 180, 360, tint, -1, cv2.LINE_AA)
-                x += int(w * 0.9)
-    strip[base:] = haze * 0.82
-
-
-def draw_sky(canvas: Image, strip: Image, camera: Camera, view: View, heading: float, bottom: int) -> None:
-    """Copy the part of the strip that lies ahead. `heading` in radians, `bottom`: last row wanted, exclusive."""
-    start = round(heading * camera.focal) % strip.shape[1]
-    rows = min(bottom + view.shake, strip.shape[0] - 24 + view.shake)
-    top = max(0, -view.shake)
-    source = strip[top : top + rows] if view.shake <= 0 else strip[:rows]
-    offset = max(0, view.shake)
-    if offset:
-        canvas[:offset] = strip[0, 0]
-    count = min(rows - offset, len(source))
-    first = min(strip.shape[1] - start, camera.width)
-    canvas[offset : offset + count, :first] = source[:count, start : start + first]
-    if first < camera.width:
-        canvas[offset : offset + count, first:] = source[:count, : camera.width - first]
 
 
 _WALLS = (
@@ -154,19 +99,19 @@ def tree(rng: np.random.Generator, light: Light) -> tuple[Image, Image]:
     for x, y, r in blobs:
         cv2.circle(crown, (int(x), int(y)), int(r), 255, -1, cv2.LINE_AA)
     ragged = cv2.resize(rng.normal(0, 90, (h // 5, w // 5)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
-    edge = cv2.GaussianBlur(crown, (0, 0), 9).astype(np.float32) + ragged * 0.45
-    crown = cv2.GaussianBlur(((edge > 118) * 255).astype(np.uint8), (0, 0), 0.9)
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-    lit = np.full((h, w), 0.5, np.float32)
+    edge = cv2.GaussianBlur(crown, (0, 0), 9).astype(np.float32) + ragged * 0.3
+    crown = np.asarray(cv2.GaussianBlur(((edge > 118) * 255).astype(np.uint8), (0, 0), 0.9), np.uint8)
+    down, across = np.mgrid[0:h, 0:w].astype(np.float32)
+    lit: Floats = np.full((h, w), 0.5, np.float32)
     for bx, by, r in blobs:
         # every clump is brighter on its sunny upper side
-        inside = np.clip(1 - np.hypot(x - bx, y - by) / r, 0, 1)
-        lit = np.maximum(lit, inside**0.5 * (0.72 - 0.4 * (y - by) / r + 0.3 * light.sun[0] * (x - bx) / r))
+        inside = np.clip(1 - np.hypot(across - bx, down - by) / r, 0, 1)
+        lit = np.maximum(lit, inside**0.5 * (0.72 - 0.4 * (down - by) / r + 0.3 * light.sun[0] * (across - bx) / r))
     grain = rng.normal(0, 0.2, (h // 2, w // 2)).astype(np.float32)
     lit = lit + cv2.resize(grain, (w, h), interpolation=cv2.INTER_LINEAR) + 0.06 * ragged / 90
-    lit *= 1.12 - 0.34 * (y - 40) / 240
+    lit *= 1.12 - 0.34 * (down - 40) / 240
     share = (crown / 255.0)[..., None].astype(np.float32)
-    colour = colour * (1 - share) + leaf * np.clip(lit, 0.16, 1.7)[..., None] * share
+    colour = colour * (1 - share) + leaf * np.clip(lit * 1.45, 0.3, 2.2)[..., None] * share
     mask = np.maximum(mask, crown)
     colour *= np.array(light.ambient, np.float32) + np.array(light.sun_colour, np.float32) * 0.5
     return np.clip(colour, 0, 255).astype(np.uint8), mask
@@ -174,7 +119,9 @@ def tree(rng: np.random.Generator, light: Light) -> tuple[Image, Image]:
 
 def _blobs(rng: np.random.Generator) -> list[tuple[float, float, float]]:
     """Clumps of leaves: share of the crown's radius, angle, size in pixels; the big ones first."""
-    outer = [(float(rng.uniform(0.55, 1.0)), float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(26, 46))) for _ in range(26)]
+    outer = [
+        (float(rng.uniform(0.55, 1.0)), float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(26, 46))) for _ in range(26)
+    ]
     return [(0.0, 0.0, 92.0), *outer]
 
 
@@ -190,15 +137,15 @@ class Sprite:
 
 def make_sprite(colour: Image, mask: Image, width_m: float, height_m: float) -> Sprite:
     """Pre-shrink a picture."""
-    levels = []
+    levels: list[tuple[Image, Image]] = []
     while True:
         through = 255 - mask
-        levels.append((colour, cv2.merge([through, through, through])))
+        levels.append((colour, np.asarray(cv2.merge([through, through, through]), np.uint8)))
         if min(mask.shape) < 24:
             return Sprite(tuple(levels), width_m, height_m)
         size = (max(2, round(mask.shape[1] * 0.6)), max(2, round(mask.shape[0] * 0.6)))
         colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def draw_sprite(canvas: Image, sprite: Sprite, camera: Camera, view: View, ahead: float, right: float) -> None:

@@ -76,8 +76,7 @@ def light_is_green(stop_line: float, t: float, oncoming: bool = False) -> bool:
 
 
 def _kind(rng: np.random.Generator) -> str:
-    names, weights = zip(*_MIX, strict=True)
-    return str(names[int(rng.choice(len(names), p=np.array(weights) / sum(weights)))])
+    return _MIX[int(rng.choice(len(_MIX), p=[share for _, share in _MIX]))][0]
 
 
 def _fill_lane(

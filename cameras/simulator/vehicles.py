@@ -189,7 +189,9 @@ def paint(canvas: Image, placed: Placed, light: Light, lamp_light: float, brakin
     depth = z[a] + z[c]
     ok = np.flatnonzero((area > 0.3) & (depth > 1.4))
     order = ok[np.argsort(-depth[ok], kind="stable")]
-    for quad, tone in zip(fixed[body.quads[order]], _tones(look.faces[order], lamp_light, fade, light.haze), strict=True):
+    for quad, tone in zip(
+        fixed[body.quads[order]], _tones(look.faces[order], lamp_light, fade, light.haze), strict=True
+    ):
         fill(canvas, quad, tone, line, _SUB)
     picked = [i for side in SIDES if placed.sees(side) for i in look.sides[side]]
     if body.kind == "motorcycle" and placed.eye[2] > 0:

@@ -77,7 +77,7 @@ def streak_region(canvas: Image, box: tuple[int, int, int, int], dx: float, dy: 
     if length < 1.3 or x1 - x0 < 3 or y1 - y0 < 3:
         return
     ux, uy = dx / np.hypot(dx, dy), dy / np.hypot(dx, dy)
-    shifts = []
+    shifts: list[tuple[int, int]] = []
     while length > 0.9 and len(shifts) < 5:
         shifts.append((round(ux * length / 4), round(uy * length / 4)))
         length /= 2
@@ -90,6 +90,10 @@ def streak_region(canvas: Image, box: tuple[int, int, int, int], dx: float, dy: 
         work = cv2.addWeighted(work[ay : ay + h, ax : ax + w], 0.5, work[by : by + h, bx : bx + w], 0.5, 0)
     if shifts:
         canvas[y0:y1, x0:x1] = work
+
+
+_NOISE_MEAN = np.array([12.0, 12.0, 12.0, 0.0])
+_DROP_LIGHT = np.array([10.0, 10.0, 10.0, 0.0])
 
 
 @dataclass
@@ -139,7 +143,7 @@ class Lens:
             lean = (x - w / 2) / w * 0.5
             tone = int(self.rng.uniform(14, 46))
             cv2.line(layer, (int(x), int(y)), (int(x + n * lean), int(y + n)), tone, 1, cv2.LINE_AA)
-        return cv2.merge([layer, layer, layer])
+        return np.asarray(cv2.merge([layer, layer, layer]), np.uint8)
 
     def _glare(self) -> Image:
         w, h = self.camera.width, self.camera.height
@@ -163,12 +167,11 @@ class Lens:
             cv2.circle(
                 amount, centre, int(self.rng.uniform(2, 16)), float(self.rng.uniform(0.1, 0.42)), -1, cv2.LINE_AA
             )
-        amount = cv2.GaussianBlur(amount, (0, 0), 4)
         streaks = cv2.resize(self.rng.random((18, 90)).astype(np.float32), (w // 2, h // 2)) * 0.12
-        amount = np.clip(cv2.resize(amount + streaks, (w, h)), 0, 0.55)[..., None]
-        keep = np.repeat((1 - amount) * 255, 3, axis=2).astype(np.uint8)
+        film = np.clip(cv2.resize(cv2.GaussianBlur(amount, (0, 0), 4) + streaks, (w, h)), 0, 0.55)[..., None]
+        keep = np.repeat((1 - film) * 255, 3, axis=2).astype(np.uint8)
         tone = np.array([112, 124, 132], np.float32) * float(np.mean(self.light.ambient) + 0.3)
-        return keep, np.clip(amount * tone, 0, 255).astype(np.uint8)
+        return keep, np.clip(film * tone, 0, 255).astype(np.uint8)
 
     def exposure(self, t: float) -> float:
         """Factor of the automatic exposure at second `t`: steady, or hunting and late under bridges."""
@@ -194,7 +197,7 @@ class Lens:
         jump = np.random.default_rng(frame * 7919 + 13).integers(0, 64, 2)
         noise = self._noise[0][jump[0] : jump[0] + canvas.shape[0], jump[1] : jump[1] + canvas.shape[1]]
         cv2.add(canvas, noise, dst=canvas)
-        cv2.subtract(canvas, (12, 12, 12, 0), dst=canvas)
+        cv2.subtract(canvas, _NOISE_MEAN, dst=canvas)
         return canvas
 
     def _wet(self, canvas: Image, frame: int, t: float) -> None:
@@ -208,4 +211,4 @@ class Lens:
             patch = canvas[y : y + h, x : x + w]
             # a drop is a small lens: the world upside down, blurred
             turned = cv2.flip(cv2.blur(patch, (w // 4 + 1, h // 4 + 1)), 0)
-            cv2.copyTo(cv2.add(turned, 10), mask, patch)
+            cv2.copyTo(cv2.add(turned, _DROP_LIGHT), mask, patch)
