@@ -27,9 +27,9 @@ CROP_SIZE = (48, 144)
 
 @dataclass(frozen=True, slots=True)
 class ReaderArchitecture:
-    """Channels of the stages at strides 2, 4, (8 down, 4 across), and of the sequence."""
+    """Channels at strides 2, 4, twice at (8 down, 4 across), and of the sequence."""
 
-    widths: tuple[int, ...] = (24, 48, 72, 104)
+    widths: tuple[int, ...] = (32, 48, 72, 104)
     sequence: int = 144
     regions: tuple[str, ...] = ()
 
@@ -54,12 +54,11 @@ class ReaderNet(nn.Module):
         w, n = architecture.widths, architecture.sequence
         self.body = nn.Sequential(
             _conv(3, w[0], 3, 2),
-            _Residual(w[0]),
             _conv(w[0], w[1], 3, 2),
             _Residual(w[1]),
-            _conv(w[1], w[2], 3),
+            _conv(w[1], w[2], 3, (2, 1)),
             _Residual(w[2]),
-            _conv(w[2], w[3], 3, (2, 1)),
+            _conv(w[2], w[3], 3),
             _Residual(w[3]),
             _Residual(w[3]),
         )

@@ -32,9 +32,7 @@ def crop_transform(corners: Corners, size: tuple[int, int], margin: float = MARG
     Raises ValueError when the corners span no area.
     """
     height, width = size
-    quad = np.asarray(corners, np.float32).reshape(4, 2)
-    if not np.isfinite(quad).all() or abs(cv2.contourArea(quad)) < 1e-3:
-        raise ValueError(f"corners {quad.tolist()} span no area")
+    quad = _checked(corners)
     dx, dy = width * margin / (1 + 2 * margin), height * margin / (1 + 2 * margin)
     target = np.array(
         [[dx, dy], [width - dx, dy], [width - dx, height - dy], [dx, height - dy]], np.float32
@@ -48,8 +46,7 @@ def rectify(image: Image, corners: Corners, size: tuple[int, int], margin: float
     A plate much larger than the crop is shrunk by area first, so that nothing flickers between pixels. Raises
     ValueError when the corners span no area.
     """
-    quad = np.asarray(corners, np.float32).reshape(4, 2)
-    source, quad = _shrink(image, quad, size)
+    source, quad = _shrink(image, _checked(corners), size)
     transform = crop_transform(quad, size, margin)
     crop = cv2.warpPerspective(
         source, transform, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -75,6 +72,13 @@ def rectify_batch(
             crops.append(rectify(image, quad, size, margin))
             origin.append((i, k))
     return crops, origin
+
+
+def _checked(corners: Corners) -> Corners:
+    quad = np.asarray(corners, np.float32).reshape(4, 2)
+    if not np.isfinite(quad).all() or abs(cv2.contourArea(quad)) < 1e-3:
+        raise ValueError(f"corners {quad.tolist()} span no area")
+    return quad
 
 
 def _shrink(image: Image, quad: Corners, size: tuple[int, int]) -> tuple[Image, Corners]:

@@ -6,6 +6,7 @@ that worker processes keep filling (drawing a plate costs about as much as learn
 
 import multiprocessing as mp
 import multiprocessing.synchronize
+import os
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from vision.alphabet import SYMBOLS
 from vision.plates import REGIONS
+from vision.plates.us_states import STATES
 from vision.rectify import box_corners, rectify
 from vision.training.data import Licence, TestOpening, load_crops, load_scenes
 from vision.training.synth import degrade, loosen, synth_crop
@@ -25,6 +27,8 @@ from vision.types import Image
 
 Split = str
 UNKNOWN_REGION = -1
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # the annotation does not know of EXIF
+_STATE_CODES = {"".join(filter(str.isalpha, facts[0])).upper(): code for code, facts in STATES.items()}
 _CONTEXT = 0.35
 """How much of a scene around a plate is kept, as a fraction of the plate's size."""
 _FAVOURED = {"robertlucian": 1.5, "nanonets": 1.5, "open-lpr": 1.2, "openalpr-train-detector-br": 0.8}
@@ -46,7 +50,7 @@ class RealPlate:
     """What production would add around the corners: nothing for a picture that is itself a crop."""
 
     def picture(self) -> Image:
-        decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), _AS_STORED)
         if decoded is None:
             raise ValueError(f"{self.name} is not a picture that can be decoded")
         return np.asarray(decoded, np.uint8)
@@ -73,14 +77,14 @@ def load_real_plates(
         if not _readable(crop.text):
             continue
         data = crop.image.read_bytes()
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
         if picture is None:
             raise ValueError(f"{crop.image} is not a picture that can be decoded")
         corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
         plates.append(RealPlate(data, corners, crop.text, crop.source, crop.country, crop.image.name, 0.0))
     for scene in load_scenes(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
         wanted = [p for p in scene.plates or () if p.box and p.text and _readable(p.text)]
-        image = cv2.imread(str(scene.image), cv2.IMREAD_COLOR) if wanted else None
+        image = cv2.imread(str(scene.image), _AS_STORED) if wanted else None
         for plate in wanted:
             if image is None or plate.box is None or plate.text is None:
                 raise ValueError(f"{scene.image} is not a picture that can be decoded")
@@ -107,8 +111,14 @@ def _cut(image: Image, box: tuple[float, float, float, float]) -> tuple[Image, N
 
 
 def region_index(country: str | None) -> int:
-    """Index of a manifest's country in `REGIONS`; -1 when it is unknown or only says `US`."""
-    return REGIONS.index(country) if country in REGIONS else UNKNOWN_REGION
+    """Index of a manifest's country in `REGIONS`; -1 when it is unknown or says less than a country or state.
+
+    Some sources write a state's name and a plate class (`US-NEWYORK_TLC`).
+    """
+    if country in REGIONS:
+        return REGIONS.index(country)
+    state = (country or "").removeprefix("US-").split("_")[0]
+    return REGIONS.index(f"US-{_STATE_CODES[state]}") if state in _STATE_CODES else UNKNOWN_REGION
 
 
 def source_odds(plates: Sequence[RealPlate]) -> NDArray[np.float64]:
@@ -231,10 +241,12 @@ def _render_for_ever(
     rng = np.random.default_rng([settings.seed, number])
     plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
     odds = source_odds(plates) if plates else np.zeros(0)
-    while not stop.is_set():
+    # a worker whose parent was killed must not render for nobody
+    parent = os.getppid()
+    while not stop.is_set() and os.getppid() == parent:
         share, level = float(real_share.value), float(difficulty.value)
         chunk = [make_sample(rng, settings.size, level, plates, odds, share) for _ in range(settings.chunk)]
-        while not stop.is_set():
+        while not stop.is_set() and os.getppid() == parent:
             try:
                 out.put(chunk, timeout=1.0)
                 break

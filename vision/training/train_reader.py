@@ -44,6 +44,8 @@ class ReaderTrainConfig:
     weight_decay: float = 0.02
     warm_up: int = 200
     replay: int = 9_000
+    reuse: float = 2.0
+    """How often a sample is drawn on average: drawing plates anew costs as much as learning from them."""
     real_share: float = 0.5
     hardest: float = 0.9
     average: float = 0.998
@@ -112,6 +114,7 @@ class _Run:
                 CROP_SIZE, config.seed + self.state.step, config.workers, config.data, config.licence, config.real
             )
         )
+        self.drawn = 0
         self.log = (config.out / "log.jsonl").open("a", encoding="utf-8")
 
     def close(self) -> None:
@@ -147,7 +150,7 @@ class _Run:
             if chunk is None:
                 raise RuntimeError("no invented plates within two minutes: is the machine overloaded?")
             self.buffer.add(chunk)
-        for _ in range(4):
+        while self.buffer.added * self.config.reuse < self.drawn:
             chunk = self.workers.take(timeout=None)
             if chunk is None:
                 break
@@ -165,6 +168,7 @@ class _Run:
         config, state = self.config, self.state
         self._fill(1)
         crops, samples = self.buffer.draw(self.rng, config.batch)
+        self.drawn += config.batch
         rate = learning_rate(config.rate, state.step, config.warm_up, self.progress())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -274,15 +278,17 @@ def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
 def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
     """CTC over the legible samples, plus small parts for region (where known) and legibility."""
     readable = torch.tensor([s.legible for s in samples])
-    target = torch.tensor([k for s in samples if s.legible for k in encode(s.text)], dtype=torch.long)
-    lengths = torch.tensor([len(s.text) for s in samples if s.legible], dtype=torch.long)
-    steps = torch.full((int(readable.sum()),), logits.shape[1], dtype=torch.long)
-    spelled = logits[readable].log_softmax(dim=2).transpose(0, 1)
-    loss = nn.functional.ctc_loss(spelled, target, steps, lengths, zero_infinity=True)
+    loss = 0.05 * nn.functional.binary_cross_entropy_with_logits(legible, readable.float())
+    if bool(readable.any()):
+        target = torch.tensor([k for s in samples if s.legible for k in encode(s.text)], dtype=torch.long)
+        lengths = torch.tensor([len(s.text) for s in samples if s.legible], dtype=torch.long)
+        steps = torch.full((int(readable.sum()),), logits.shape[1], dtype=torch.long)
+        spelled = logits[readable].log_softmax(dim=2).transpose(0, 1)
+        loss = loss + nn.functional.ctc_loss(spelled, target, steps, lengths, zero_infinity=True)
     known = torch.tensor([s.region for s in samples])
     if bool((known >= 0).any()):
         loss = loss + 0.05 * nn.functional.cross_entropy(region, known, ignore_index=-1)
-    return loss + 0.05 * nn.functional.binary_cross_entropy_with_logits(legible, readable.float())
+    return loss
 
 
 @torch.no_grad()

@@ -1,0 +1,135 @@
+"""CTC decoding against counting every path, and what the probabilities promise."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.alphabet import (
+    BLANK,
+    SYMBOLS,
+    align,
+    beam_search,
+    character_probabilities,
+    decode,
+    encode,
+    greedy,
+    softmax,
+    text_probability,
+)
+
+FEW = 3
+"""Symbols that the small cases use: A, B, C."""
+
+
+def _small(seed: int, steps: int) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, 1.5, (steps, 1 + len(SYMBOLS)))
+    logits[:, 1 + FEW :] = -60
+    return logits
+
+
+def _every_path(probs: np.ndarray) -> dict[str, float]:
+    texts: dict[str, float] = {}
+    for path in itertools.product(range(1 + FEW), repeat=len(probs)):
+        text, last = "", BLANK
+        for k in path:
+            if k not in (BLANK, last):
+                text += SYMBOLS[k - 1]
+            last = k
+        texts[text] = texts.get(text, 0.0) + float(np.prod(probs[np.arange(len(path)), path]))
+    return texts
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), steps=st.integers(1, 5))
+def test_a_wide_beam_is_exact(seed: int, steps: int) -> None:
+    probs = softmax(_small(seed, steps))
+    truth = _every_path(probs)
+    found = dict(beam_search(probs, width=100_000, prune=1e-12))
+    for text, p in truth.items():
+        assert found[text] == pytest.approx(p, abs=1e-9)
+        assert text_probability(probs, text) == pytest.approx(p, abs=1e-9)
+    assert max(found, key=found.__getitem__) == max(truth, key=truth.__getitem__)
+
+
+def test_a_beam_far_narrower_than_all_texts_finds_the_best() -> None:
+    for seed in range(20):
+        probs = softmax(_small(seed, 6))
+        truth = _every_path(probs)
+        best = max(truth, key=truth.__getitem__)
+        text, p = beam_search(probs, width=40)[0]
+        assert text == best
+        assert 0.9 * truth[best] < p <= truth[best] + 1e-9
+
+
+def _spell(path: str, sure: float = 12.0) -> np.ndarray:
+    """Logits that spell a path such as `A-AB`, `-` for the blank."""
+    logits = np.zeros((len(path), 1 + len(SYMBOLS)))
+    for step, sign in enumerate(path):
+        logits[step, 0 if sign == "-" else encode(sign)[0]] = sure
+    return logits
+
+
+def test_repeats_need_a_blank_between() -> None:
+    assert greedy(_spell("AA-A-BB")) == "AAB"
+    assert decode(_spell("AA-A-BB")).text == "AAB"
+    assert decode(_spell("AAAABBBB")).text == "AB"
+    assert decode(_spell("-----")).text == ""
+
+
+def test_a_sure_plate() -> None:
+    found = decode(_spell("--K-K1-2-Z--9"))
+    assert found.text == "KK12Z9"
+    assert found.confidence > 0.99
+    assert found.candidates[0] == (found.text, found.confidence)
+    assert [chars[0][0] for chars in found.char_probs] == list(found.text)
+
+
+def test_a_doubtful_character_shows_both_readings() -> None:
+    logits = _spell("-A-B-8-")
+    logits[5, encode("B")[0]] = logits[5, encode("8")[0]] - 0.5
+    found = decode(logits)
+    assert {text for text, _ in found.candidates[:2]} == {"AB8", "ABB"}
+    (first, p), (second, q) = found.char_probs[2][:2]
+    assert (first, second) == ("8", "B")
+    assert p + q == pytest.approx(1, abs=0.02)
+    assert p > q
+
+
+def test_a_character_that_may_not_be_there_has_the_empty_symbol() -> None:
+    logits = _spell("-A-B--")
+    logits[4, encode("C")[0]] = logits[4, BLANK] + 0.3
+    found = decode(logits)
+    assert found.text == "ABC"
+    assert dict(found.char_probs[2])[""] == pytest.approx(1 / (1 + np.exp(0.3)), abs=0.01)
+
+
+def test_candidates_are_sorted_and_never_sum_to_more_than_one() -> None:
+    for seed in range(10):
+        found = decode(np.random.default_rng(seed).normal(0, 3, (20, 37)))
+        ps = [p for _, p in found.candidates]
+        assert ps == sorted(ps, reverse=True)
+        assert sum(ps) <= 1 + 1e-9
+        assert len({text for text, _ in found.candidates}) == len(ps)
+
+
+def test_temperature_makes_humbler_not_different() -> None:
+    logits = _spell("-A-B-8-", sure=7)
+    cool, warm = decode(logits, temperature=1.0), decode(logits, temperature=2.0)
+    assert cool.text == warm.text
+    assert cool.confidence > warm.confidence
+
+
+def test_alignment() -> None:
+    probs = softmax(_spell("--AA-B-"))
+    assert align(probs, "AB") == [(2, 4), (5, 6)]
+    with pytest.raises(ValueError, match="steps"):
+        align(probs[:2], "ABC")
+    assert character_probabilities(probs, "AB")[0][0][0] == "A"
+
+
+def test_signs_outside_the_alphabet_are_refused() -> None:
+    with pytest.raises(ValueError, match="'-'"):
+        encode("AB-1")

@@ -1,0 +1,170 @@
+"""Training the reader: it can learn eight plates by heart, a run ends with a loadable model, and can go on later."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vision.alphabet import greedy
+from vision.plates import REGIONS
+from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, prepare_batch
+from vision.training.calibrate import calibration_error, fit_temperature
+from vision.training.data import DEFAULT_ROOT, DataError
+from vision.training.evaluate import edit_distance, fold
+from vision.training.reader_data import (
+    ReplayBuffer,
+    Sample,
+    load_real_plates,
+    make_sample,
+    real_crop,
+    region_index,
+    source_odds,
+)
+from vision.training.synth import synth_crop
+from vision.training.train_reader import ReaderTrainConfig, jitter, learning_rate, reader_loss, train
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _samples(count: int, seed: int) -> list[Sample]:
+    rng = np.random.default_rng(seed)
+    made = [synth_crop(rng, 0.0, CROP_SIZE) for _ in range(count)]
+    return [Sample(m.crop, m.text, REGIONS.index(m.region), m.legible, False) for m in made]
+
+
+def test_it_learns_eight_plates_by_heart() -> None:
+    torch.manual_seed(0)
+    samples = _samples(8, seed=3)
+    network = ReaderNet(ReaderArchitecture((8, 16, 24, 32), 64, REGIONS))
+    optimiser = torch.optim.Adam(network.parameters(), 4e-3, betas=(0.9, 0.98))
+    inputs = prepare_batch(torch.from_numpy(np.stack([s.crop for s in samples])))
+    for _ in range(200):
+        out = network(inputs)
+        loss = reader_loss(out.logits, out.region, out.legible, samples)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        texts = [greedy(row) for row in out.logits.detach().numpy()]
+        if texts == [s.text for s in samples]:
+            break
+    assert texts == [s.text for s in samples]
+
+
+def test_a_short_run_gives_a_model_and_resumes(tmp_path: Path) -> None:
+    config = ReaderTrainConfig(
+        tmp_path / "run",
+        steps=3,
+        batch=8,
+        threads=1,
+        replay=96,
+        check_every=2,
+        real=False,
+        widths=(8, 8, 16, 16),
+        sequence=32,
+    )
+    assert train(config).steps == 3
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 3]
+    reader = TorchReader.load(tmp_path / "run", device="cpu", precision="fp32")
+    assert len(reader.read([np.zeros((*CROP_SIZE, 3), np.uint8)])) == 1
+    assert train(replace(config, steps=5, resume=True)).steps == 5
+    with pytest.raises(DataError, match="nothing to resume"):
+        train(replace(config, out=tmp_path / "other", resume=True))
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    rates = [learning_rate(1.0, step, 10, step / 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) <= 1.0
+    assert rates[100] == pytest.approx(0.01)
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+
+
+def test_illegible_samples_teach_no_text() -> None:
+    samples = [replace(s, legible=False) for s in _samples(2, seed=1)]
+    logits, legible = torch.zeros(2, 72, 37, requires_grad=True), torch.zeros(2, requires_grad=True)
+    loss = reader_loss(logits, torch.zeros(2, len(REGIONS)), legible, samples)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert logits.grad is None
+    assert legible.grad is not None
+
+
+def test_the_replay_buffer_keeps_the_newest() -> None:
+    buffer = ReplayBuffer(4, CROP_SIZE)
+    samples = _samples(6, seed=2)
+    buffer.add(samples)
+    crops, facts = buffer.draw(np.random.default_rng(0), 64)
+    assert len(buffer) == 4
+    assert {s.text for s in facts} == {s.text for s in samples[2:]}
+    by_text = {s.text: s.crop for s in samples}
+    assert all(np.array_equal(crop, by_text[s.text]) for crop, s in zip(crops, facts, strict=True))
+
+
+def test_jitter_keeps_shape_and_is_repeatable() -> None:
+    inputs = torch.zeros(4, 3, *CROP_SIZE)
+    torch.manual_seed(1)
+    first = jitter(inputs, np.random.default_rng(1))
+    torch.manual_seed(1)
+    assert torch.equal(first, jitter(inputs, np.random.default_rng(1)))
+    assert first.shape == inputs.shape
+
+
+@pytest.mark.parametrize(
+    ("country", "region"),
+    [("BR", "BR"), ("US-CA", "US-CA"), ("US-NEWYORK_TLC", "US-NY"), ("EU", None), ("US", None), (None, None)],
+)
+def test_regions_of_the_manifests(country: str | None, region: str | None) -> None:
+    assert region_index(country) == (REGIONS.index(region) if region else -1)
+
+
+@pytest.mark.data
+def test_real_plates_are_cut_and_varied() -> None:
+    if not DEFAULT_ROOT.exists():
+        pytest.skip("the data pack does not lie beside this checkout (../shared/data)")
+    plates = load_real_plates("val")
+    assert {"robertlucian", "nanonets", "reported-nyc"} <= {p.source for p in plates}
+    assert source_odds(plates).sum() == pytest.approx(1)
+    plate = next(p for p in plates if p.source == "robertlucian")
+    assert real_crop(plate, CROP_SIZE).shape == (*CROP_SIZE, 3)
+    rng = np.random.default_rng(0)
+    first, second = (real_crop(plate, CROP_SIZE, rng) for _ in range(2))
+    assert not np.array_equal(first, second)
+    made = [make_sample(rng, CROP_SIZE, 0.5, plates, source_odds(plates), 0.5) for _ in range(40)]
+    assert 8 < sum(s.real for s in made) < 32
+    with pytest.raises(DataError, match="test split"):
+        load_real_plates("test")
+
+
+def test_temperature_is_fitted_and_errors_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    logits, truths = [], []
+    for _ in range(60):
+        row = np.zeros((3, 37))
+        row[:, 0] = [8, 0, 8]
+        row[1, 1] = 6.0  # says A, surer than it should be
+        logits.append(row)
+        truths.append("A" if rng.random() < 0.7 else "B")
+    temperature, error = fit_temperature(logits, truths, grid=(1.0, 1.3, 1.6))
+    assert temperature == 1.3
+    assert error < 0.2
+    assert calibration_error(np.full(10, 0.9), np.array([True] * 9 + [False]), bins=1) == pytest.approx(0.0)
+
+
+def test_text_measures() -> None:
+    assert fold("OQ1I0") == "00110"
+    assert edit_distance("AB12", "A812") == 1
+    assert edit_distance("", "ABC") == 3
+    assert edit_distance("ABC", "ABXC") == 1
