@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
         print('usage: python -m streams \'{"brokers": "...", ...}\'', file=sys.stderr)
         return 2
     try:
-        settings = msgspec.json.decode(arguments[0], type=StreamSettings)
+        settings = msgspec.json.decode(arguments[0], type=StreamSettings, dec_hook=lambda kind, value: kind(value))
     except (msgspec.MsgspecError, ValueError) as error:
         print(f"streams: bad settings: {error}", file=sys.stderr)
         return 2

@@ -23,6 +23,8 @@ from streams.sink import Sink, Stopped
 
 log = logging.getLogger(__name__)
 
+TABLES = {"tracker": ("tracks", "crops"), "vehicles": ("plates",), "sink": ()}
+"""Role -> its tables; each has a changelog `<app id>-<role>-<table>-changelog`."""
 _SWEEP_S = 0.5
 Event = EventT[Any]
 Stream = Any
@@ -35,6 +37,8 @@ class SourceTable(faust.Table[Any, Any]):
     Faust takes the partition of the event in hand; a batch holds events of many. It also remembers the sends of the
     changelog, so that a batch is acknowledged only after they are: Faust's own flush gives up after 0.1 s.
     """
+
+    logger = logging.getLogger("faust.tables")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,10 +94,7 @@ class Agents:
         table = self.app.Table(
             name,
             partitions=partitions,
-            key_type=bytes,
-            value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
+            schema=faust.Schema(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"),
         )
         assert isinstance(table, SourceTable)
         return table
@@ -171,7 +172,7 @@ class _BookLoop:
 def add_tracker(app: faust.App, settings: StreamSettings, clock: Clock, partitions: int) -> None:
     """fleet.reads -> fleet.sightings, fleet.cameras; and the timer that notices silence."""
     agents = Agents(app, settings, clock)
-    tables = {name: agents.table(name, partitions) for name in ("tracks", "crops")}
+    tables = {name: agents.table(name, partitions) for name in TABLES["tracker"]}
     book = CameraBook(settings, tables["tracks"], tables["crops"], clock)
     loop = _BookLoop(agents, book, tables)
     reads = agents.topic(settings.topics.reads)

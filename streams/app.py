@@ -17,7 +17,8 @@ import faust
 
 from plumbing.bus import BusError
 from plumbing.clock import Clock, SystemClock
-from plumbing.kafka_admin import list_topics, wait_for_broker
+from plumbing.kafka_admin import create_topics, list_topics, wait_for_broker
+from schemas.topics import Topic
 from store import open_store
 from store.interface import Store
 from streams import agents
@@ -93,6 +94,30 @@ def make_app(
     return app
 
 
+def create_changelogs(settings: StreamSettings, partitions: dict[str, int]) -> None:
+    """Create the tables' changelogs where they are missing: a worker that meets a new topic does not see it at once.
+
+    Raises:
+        BusError: the cluster cannot be reached or refuses.
+    """
+    changelogs = [
+        Topic(
+            name=f"{settings.app_id}-{role}-{table}-changelog",
+            about=f"State of the {role}",
+            key="of the table",
+            partitions=partitions[role],
+            retention_ms=None,
+            cleanup="compact",
+            max_message_bytes=4 << 20,
+            producers=("streams",),
+            consumers=("streams",),
+        )
+        for role in settings.roles
+        for table in agents.TABLES[role]
+    ]
+    create_topics(settings.brokers, changelogs, replication=settings.replication)
+
+
 def source_partitions(settings: StreamSettings, timeout: float = 30.0) -> dict[str, int]:
     """Role -> partitions of its source topic.
 
@@ -128,6 +153,7 @@ def run(
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     partitions = source_partitions(settings)
+    create_changelogs(settings, partitions)
     asyncio.run(_run(settings, partitions, store, on_ready))
 
 

@@ -56,6 +56,7 @@ class HotlistFollower:
         positions: dict[TopicPartition, int] = {}
         while True:
             consumer = AIOKafkaConsumer(
+                self._topic,
                 bootstrap_servers=self._brokers.split(","),
                 group_id=None,
                 enable_auto_commit=False,
@@ -73,9 +74,8 @@ class HotlistFollower:
             await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self, consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]) -> None:
-        numbers = consumer.partitions_for_topic(self._topic) or await self._partitions(consumer)
-        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        consumer.assign(partitions)
+        # without a group the client takes all partitions by itself
+        partitions = sorted(consumer.assignment())
         for partition in partitions:
             if partition in positions:
                 consumer.seek(partition, positions[partition])
@@ -95,15 +95,6 @@ class HotlistFollower:
                     positions[partition] = r.offset + 1
             # a long list is read in one go: others want their turn, too
             await asyncio.sleep(0)
-
-    async def _partitions(self, consumer: AIOKafkaConsumer) -> set[int]:
-        while True:
-            await consumer.topics()
-            numbers = consumer.partitions_for_topic(self._topic)
-            if numbers:
-                return set(numbers)
-            log.warning("hotlist: topic %s does not exist yet; create the topics first", self._topic)
-            await asyncio.sleep(_PAUSE_S)
 
     def _apply(self, record: Record) -> None:
         try:

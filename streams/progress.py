@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import CoordinatorNotAvailableError, KafkaError
 
 from plumbing.clock import Clock, SystemClock
 from plumbing.kafka_admin import NO_SECURITY, PATIENCE_S, KafkaSecurity, one_line, require_socket, unreachable
@@ -83,7 +83,11 @@ class Progress:
         }
         committed: dict[str, dict[TopicPartition, int]] = {}
         for group in self._groups:
-            answer = self._admin.list_group_offsets([group])[group]
+            try:
+                answer = self._admin.list_group_offsets([group])[group]
+            except CoordinatorNotAvailableError:
+                # a new broker on which nobody has ever committed
+                answer = {}
             committed[group] = {tp: meta.offset for tp, meta in answer.items()}
         every = [tp for tps in partitions.values() for tp in tps]
         begins = self._admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.EARLIEST))
