@@ -5,7 +5,6 @@ the picture), decoding. What fails one of them is a BadFrameError. Nothing here 
 """
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from workers.settings import Limits
 
 _INT64 = 1 << 63
 _MAX_CAMERA_ID = 200
+_JPEG_BEGINS = b"\xff\xd8"
 _REASONS: dict[Reason, DeadReason] = {
     "empty": "not_an_image",
     "not-an-image": "not_an_image",
@@ -143,8 +143,10 @@ def clean_place(lat: float | None, lon: float | None, heading: float | None, spe
     if (lat, lon) != (None, None) and (lat is None or lon is None or not (abs(lat) <= 90.0 and abs(lon) <= 180.0)):
         lat, lon, bad = None, None, True
     if heading is not None:
-        bad = bad or not 0.0 <= heading <= 360.0
-        heading = heading % 360.0 if math.isfinite(heading) else None
+        if 0.0 <= heading <= 360.0:
+            heading %= 360.0
+        else:
+            heading, bad = None, True
     if speed is not None and not 0.0 <= speed < 1_000.0:
         speed, bad = None, True
     return Place(lat, lon, heading, speed), int(bad)
@@ -168,7 +170,11 @@ def _jpeg(frame: OpenedFrame, limits: Limits) -> Image:
     try:
         return decode_image(frame.value, limits.max_pixels)
     except DecodeError as error:
-        raise BadFrameError(_REASONS[error.reason], str(error), frame.trace_id) from error
+        reason = _REASONS[error.reason]
+        if reason == "not_an_image" and frame.value[:2] == _JPEG_BEGINS:
+            # cut off within the header: too little is left for anybody to know the kind
+            reason = "truncated"
+        raise BadFrameError(reason, str(error), frame.trace_id) from error
     except cv2.error as error:
         raise BadFrameError("undecodable", f"OpenCV cannot decode it: {error.err}", frame.trace_id) from error
 
