@@ -40,7 +40,7 @@ def freeze(
     front: tuple[float, float] | None,
     lamps: tuple[tuple[float, float], tuple[float, float]],
 ) -> Model:
-    """Turn a finished mesh into a Model. `rear`, `front`: height and Z of plates; `lamps`: X and height at either end."""
+    """A finished mesh as a Model. `rear`, `front`: height and Z of plates; `lamps`: X and height at either end."""
     loose = np.concatenate(mesh.points)
     corners = loose[np.array(mesh.quads, np.int32).reshape(-1, 4)]
     # neighbouring faces share their corners: a third of the points to project

@@ -11,11 +11,14 @@ Layout of the folder:
 """
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ import cv2
 
 from cameras.simulator.encoder import Codec, recorder
 from cameras.simulator.light import CONDITIONS, Conditions, conditions_of
-from cameras.simulator.picture import CameraView
+from cameras.simulator.picture import CameraView, FrameInfo
 from cameras.simulator.truth import Observation, passes
 from cameras.simulator.world import World, build_world, frame_count
 
@@ -58,6 +61,7 @@ def simulate(
     quality: int | None = None,
     conditions: Sequence[str] | None = None,
     start_ms: int | None = None,
+    jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> DriveSummary:
     """Render a drive with its truth into the folder `out`; the same arguments give the same bytes.
@@ -72,6 +76,7 @@ def simulate(
         quality: JPEG quality 1..100 (80), or H.264 kbit/s (4000).
         conditions: such as `["sun+shadows", "night+rain"]`, given to the cameras in turn; None: a mix.
         start_ms: epoch milliseconds of the first frame; None: derived from the seed.
+        jobs: processes that render, a camera each at a time; the result is the same with any number.
         progress: called with (frames done, frames in all).
 
     Raises:
@@ -86,11 +91,9 @@ def simulate(
     try:
         world = build_world(seed, cameras, seconds, fps, start_ms)
         total = frame_count(seconds, fps) * cameras
-        observations: list[Observation] = []
-        for number, weather in enumerate(weathers):
-            done = number * frame_count(seconds, fps)
-            tick = (lambda k, base=done: progress(base + k, total)) if progress else None
-            observations += _film(scratch, world, number, weather, (width, height), codec, quality, tick)
+        reels = [_Reel(scratch, world, k, w, (width, height), codec, quality) for k, w in enumerate(weathers)]
+        report = partial(_report, progress, total) if progress else None
+        observations = _film_all(reels, min(jobs, cameras), report)
         rows = passes(observations, _ORDER)
         _write_lines(scratch / "truth.jsonl", rows)
         _write_lines(scratch / "truth_frames.jsonl", [o.row() for o in observations])
@@ -127,48 +130,108 @@ def _check(out: Path, seed: int, cameras: int, seconds: float, fps: float, width
         raise ValueError(f"picture of {width}x{height}: want even numbers, 160x120 to 3840x2160")
 
 
-def _film(
-    folder: Path,
-    world: World,
-    number: int,
-    weather: Conditions,
-    size: tuple[int, int],
-    codec: Codec,
-    quality: int | None,
-    tick: Callable[[int], None] | None,
-) -> list[Observation]:
+@dataclass(frozen=True)
+class _Reel:
+    """What one camera is to record."""
+
+    folder: Path
+    world: World
+    number: int
+    conditions: Conditions
+    size: tuple[int, int]
+    codec: Codec
+    quality: int | None
+
+
+def _report(progress: Callable[[int, int], None], total: int, done: int) -> None:
+    progress(done, total)
+
+
+def _film_all(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] | None) -> list[Observation]:
+    """Record every camera; `report` gets the number of frames done so far."""
+    if jobs > 1:
+        return _film_parallel(reels, jobs, report)
+    done = 0
+    observations: list[Observation] = []
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if report:
+            report(done)
+
+    for reel in reels:
+        observations += _film(reel, count)
+    return observations
+
+
+def _film_parallel(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] | None) -> list[Observation]:
+    # spawned, not forked: the caller may hold threads and broker connections
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("q", 0)
+    # leaving the block, also by Ctrl-C, ends the processes
+    with context.Pool(jobs, initializer=_begin_job, initargs=(counter,)) as pool:
+        pending = [pool.apply_async(_film_job, (reel,)) for reel in reels]
+        for result in pending:
+            while not result.ready():
+                result.wait(0.2)
+                if report:
+                    report(counter.value)
+        return [seen for result in pending for seen in result.get()]
+
+
+_counter: Any = None
+
+
+def _begin_job(counter: Any) -> None:
+    global _counter
+    _counter = counter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _film_job(reel: _Reel) -> list[Observation]:
+    def count() -> None:
+        with _counter.get_lock():
+            _counter.value += 1
+
+    return _film(reel, count)
+
+
+def _film(reel: _Reel, count: Callable[[], None]) -> list[Observation]:
     """Render and record all frames of one camera."""
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    view = CameraView(world, number, weather, size)
-    home = folder / view.camera_id
+    world, size = reel.world, reel.size
+    view = CameraView(world, reel.number, reel.conditions, size)
+    home = reel.folder / view.camera_id
     home.mkdir()
-    files = recorder(codec, home, quality, world.fps, size)
+    files = recorder(reel.codec, home, reel.quality, world.fps, size)
     lines: list[dict[str, Any]] = []
     observations: list[Observation] = []
     try:
         for frame in range(len(world.traffic.s)):
             image, seen = view.render(frame)
             observations += seen
-            at = view.info(frame)
-            lines.append(
-                {
-                    **files.add(image),
-                    "seq": at.seq,
-                    "captured_at": at.captured_at,
-                    "lat": at.pose.lat,
-                    "lon": at.pose.lon,
-                    "heading": at.pose.heading,
-                    "speed": at.speed,
-                    "width": size[0],
-                    "height": size[1],
-                }
-            )
-            if tick:
-                tick(frame + 1)
+            lines.append({**files.add(image), **_frame_line(view.info(frame), size)})
+            count()
     finally:
         files.close()
+        cv2.setNumThreads(threads)
     _write_lines(home / "frames.jsonl", lines)
     return observations
+
+
+def _frame_line(at: FrameInfo, size: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "seq": at.seq,
+        "captured_at": at.captured_at,
+        "lat": at.pose.lat,
+        "lon": at.pose.lon,
+        "heading": at.pose.heading,
+        "speed": at.speed,
+        "width": size[0],
+        "height": size[1],
+    }
 
 
 def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:

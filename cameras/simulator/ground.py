@@ -1,6 +1,7 @@
 """The road surface and what lies flat beside it: textures once per drive, one remap per band of distance per frame."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -31,8 +32,10 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: tuple[int, in
     return np.asarray(grown[: shape[0]], np.float32)
 
 
-def road_texture(rng: np.random.Generator, light: Light, leafy: bool, tree_shadows: bool) -> Image:
-    """The surface from above, one row every 3 cm: row 0 is at 0 m, columns from LEFT_M to RIGHT_M."""
+@lru_cache(maxsize=2)
+def _albedo(seed: int, leafy: bool) -> Image:
+    """The surface under an even white light."""
+    rng = np.random.default_rng([seed, 1])
     rows, columns = round(PERIOD_M / _CELL), round((RIGHT_M - LEFT_M) / _CELL)
     x = (LEFT_M + (np.arange(columns) + 0.5) * _CELL).astype(np.float32)
     asphalt = 84 + _noise(rng, (rows, columns), (1, 1), 9.0) + _noise(rng, (rows, columns), (3, 3), 6.0)
@@ -45,14 +48,19 @@ def road_texture(rng: np.random.Generator, light: Light, leafy: bool, tree_shado
     image = np.repeat(asphalt[..., None], 3, axis=2) * np.array([1.0, 0.985, 0.97], np.float32)
     _markings(image, rng)
     _sides(image, x, rng, leafy)
-    if tree_shadows:
-        _dapple(image, rng)
-    lit = np.array(light.ambient, np.float32) * 1.02 + np.array(light.sun_colour, np.float32) * light.sun[1]
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def road_texture(seed: int, light: Light, leafy: bool, tree_shadows: bool) -> Image:
+    """The surface from above, one row every 3 cm: row 0 is at 0 m, columns from LEFT_M to RIGHT_M."""
+    image = _albedo(seed, leafy)
+    lit = np.array(light.ambient) * 1.02 + np.array(light.sun_colour) * light.sun[1]
     if light.night:
         # the headlight cone darkens it again, by pixel
-        lit = np.full(3, 1.15, np.float32)
-    image *= lit * (0.72 if light.wet else 1.0)
-    return np.clip(image, 0, 255).astype(np.uint8)
+        lit = np.full(3, 1.15)
+    factors = np.append(lit * (0.72 if light.wet else 1.0), 0.0)
+    image = np.asarray(cv2.multiply(image, factors), np.uint8)
+    return _dapple(image, np.random.default_rng([seed, 2])) if tree_shadows else image
 
 
 def _patches(asphalt: Floats, rng: np.random.Generator) -> None:
@@ -123,10 +131,10 @@ def _sides(image: Floats, x: Floats, rng: np.random.Generator, leafy: bool) -> N
         image[:, far] = grass_bgr[:, far]
 
 
-def _dapple(image: Floats, rng: np.random.Generator) -> None:
+def _dapple(image: Image, rng: np.random.Generator) -> Image:
     """Shadows of the trees and house edges across the road."""
     rows, columns = image.shape[:2]
-    mask = np.zeros((rows // 4, columns // 4), np.float32)
+    mask = np.zeros((rows // 4, columns // 4), np.uint8)
     for start in np.arange(4, PERIOD_M - 8, 11.5):
         base = start + float(rng.uniform(-2, 2))
         for _ in range(46):
@@ -134,10 +142,9 @@ def _dapple(image: Floats, rng: np.random.Generator) -> None:
             x = RIGHT_M - 6.0 - across * 1.6
             centre = (int((x - LEFT_M) / _CELL / 4), int(along / _CELL / 4))
             axes = (int(rng.uniform(3, 13)), int(rng.uniform(3, 10)))
-            cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1.0, -1, cv2.LINE_AA)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.2)
-    full = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    image *= 1 - 0.52 * full[..., None]
+            cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 132, -1, cv2.LINE_AA)
+    through = 255 - cv2.resize(cv2.GaussianBlur(mask, (0, 0), 1.2), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.multiply(image, cv2.merge([through, through, through]), scale=1 / 255), np.uint8)
 
 
 @dataclass

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameras.simulator import ground, scenery, sky, vehicles, weather
+from cameras.simulator import vehicles, weather
 from cameras.simulator.geometry import Camera, Floats, View, quad_height
 from cameras.simulator.light import Conditions, light_for
 from cameras.simulator.plates import paint_plate, plate_corners
 from cameras.simulator.route import Pose
-from cameras.simulator.traffic import light_is_green
+from cameras.simulator.stage import Stage
 from cameras.simulator.truth import (
     MAX_HIDDEN,
     MAX_HIDDEN_LEGIBLE,
@@ -28,11 +28,9 @@ from cameras.simulator.world import World, sprite
 Image = NDArray[np.uint8]
 
 _SEE_M = 95.0
-_HOUSES_M = 140.0
-_TREES_M = 85.0
 _EYE_AHEAD_M = 0.35
 """The lens sits this far ahead of the vehicle's middle."""
-_SHUTTER_S = {"sun": 1 / 640, "overcast": 1 / 320, "dusk": 1 / 110, "night": 1 / 70}
+_SHUTTER_S = {"sun": 1 / 640, "overcast": 1 / 320, "dusk": 1 / 160, "night": 1 / 110}
 _COARSE_M = 24.0
 """Vehicles farther than this are drawn with fewer faces."""
 _COARSE = 8
@@ -72,17 +70,7 @@ class CameraView:
         self._camera = Camera(*size)
         self._actor = world.traffic.camera_actor(number)
         self._clock_ms = int(rng.integers(0, 90))
-        # what stands beside the road is the same for all cameras, only its light differs
-        place = np.random.default_rng(np.random.SeedSequence([world.seed, 5]))
-        leafy = bool(place.random() < 0.6)
-        shadows = "shadows" in conditions.effects
-        texture = ground.road_texture(place, self._light, leafy, shadows)
-        self._ground = ground.Ground(self._camera, texture)
-        self._strip = sky.sky_strip(self._camera, self._light, place, conditions.daylight != "sun")
-        lines = (ground.ROAD_LEFT - 4.4, ground.ROAD_RIGHT + 4.4)
-        self._houses = scenery.make_houses(place, self._light, world.route.length, lines)
-        trees = [scenery.make_sprite(*scenery.tree(place, self._light), 6.0, 8.0) for _ in range(4)]
-        self._props = self._plant(place, trees, leafy)
+        self._stage = Stage(world, self._camera, self._light, conditions)
         self._lens = weather.Lens(self._camera, conditions, self._light, rng)
         self._cone = weather.headlight_cone(self._camera) if self._light.night else None
         self._glows = {
@@ -93,24 +81,6 @@ class CameraView:
         self._looks: dict[tuple[int, bool], vehicles.Look] = {}
         self._shutter = _SHUTTER_S[conditions.daylight] * (3.2 if "motion_blur" in conditions.effects else 1.0)
         self._canvas = np.empty((self._camera.height, self._camera.width, 3), np.uint8)
-
-    def _plant(
-        self, rng: np.random.Generator, trees: list[scenery.Sprite], leafy: bool
-    ) -> list[tuple[float, float, scenery.Sprite | None]]:
-        """Trees and lamps as (s, right of the middle, sprite); None for a traffic light's pole."""
-        props: list[tuple[float, float, scenery.Sprite | None]] = []
-        post = scenery.lamp_post(self._light.night)
-        for side in (ground.ROAD_LEFT - 1.5, ground.ROAD_RIGHT + 1.5):
-            s = float(rng.uniform(0, 10))
-            while s < self._world.route.length - 5:
-                pick = trees[int(rng.integers(len(trees)))]
-                if rng.random() < (0.85 if leafy else 0.35):
-                    props.append((s, side, pick))
-                else:
-                    props.append((s, side, post))
-                s += float(rng.uniform(11, 24))
-        props.extend((line, ground.ROAD_RIGHT + 0.6, None) for line in self._world.traffic.lights)
-        return props
 
     def info(self, frame: int) -> FrameInfo:
         """Time, position, heading and speed of a frame."""
@@ -132,43 +102,22 @@ class CameraView:
 
     def render(self, frame: int, plates: bool = True) -> tuple[Image, list[Observation]]:
         """The picture (valid until the next call) and what is true of it. `plates=False` leaves the plates blank."""
-        view, canvas, light = self.view(frame), self._canvas, self._light
+        view, canvas = self.view(frame), self._canvas
         info = self.info(frame)
         t = frame / self._world.fps
-        sky.draw_sky(canvas, self._strip, self._camera, view, float(np.radians(info.pose.heading)), self._ground.top)
-        self._ground.draw(canvas, view)
+        self._stage.draw_far(canvas, view, float(np.radians(info.pose.heading)))
         if self._cone is not None:
             cv2.multiply(canvas, self._cone, dst=canvas, scale=1 / 255)
         seen = self._vehicles(frame, view)
-        things: list[tuple[float, int, object]] = [(v.ahead, 2, v) for v in seen]
-        things += self._roadside(view)
-        things.sort(key=lambda item: (-item[0], item[1]))
         rows: list[Observation] = []
-        for ahead, sort, thing in things:
-            if sort == 0 and isinstance(thing, scenery.House):
-                scenery.draw_house(canvas, thing, self._camera, view, ahead - thing.length, light)
-            elif sort == 1 and isinstance(thing, tuple):
-                right, picture, line = thing
-                shown = picture or scenery.traffic_light(light_is_green(line, t))
-                scenery.draw_sprite(canvas, shown, self._camera, view, ahead, right)
-            elif isinstance(thing, _Seen):
-                rows += self._draw_vehicle(canvas, thing, seen, view, info, plates)
+        # the painter's way: farthest first
+        for vehicle, thing in self._stage.in_order(view, [(v.ahead, v) for v in seen]):
+            if thing is not None:
+                self._stage.draw(canvas, thing, view, t)
+            elif vehicle is not None:
+                rows += self._draw_vehicle(canvas, vehicle, seen, view, info, plates)
         self._lens.finish(canvas, frame, t)
         return canvas, rows
-
-    def _roadside(self, view: View) -> list[tuple[float, int, object]]:
-        length = self._world.route.length
-        out: list[tuple[float, int, object]] = []
-        for house in self._houses:
-            near = (house.s - view.s + length / 2) % length - length / 2
-            if -house.length < near < _HOUSES_M:
-                # by its far end: whatever drives or stands along its front is before it
-                out.append((near + house.length, 0, house))
-        for s, right, picture in self._props:
-            ahead = (s - view.s + length / 2) % length - length / 2
-            if 3.0 < ahead < _TREES_M:
-                out.append((ahead, 1, (right, picture, s)))
-        return out
 
     def _vehicles(self, frame: int, view: View) -> list[_Seen]:
         """All that may be seen, nearest first; who is wholly behind others is left out."""

@@ -108,8 +108,8 @@ def tree(rng: np.random.Generator, light: Light) -> tuple[Image, Image]:
         inside = np.clip(1 - np.hypot(across - bx, down - by) / r, 0, 1)
         lit = np.maximum(lit, inside**0.5 * (0.72 - 0.4 * (down - by) / r + 0.3 * light.sun[0] * (across - bx) / r))
     grain = rng.normal(0, 0.2, (h // 2, w // 2)).astype(np.float32)
-    lit = lit + cv2.resize(grain, (w, h), interpolation=cv2.INTER_LINEAR) + 0.06 * ragged / 90
-    lit *= 1.12 - 0.34 * (down - 40) / 240
+    grain = cv2.resize(grain, (w, h), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    lit = (lit + grain + np.float32(0.06 / 90) * ragged) * (1.12 - 0.34 * (down - 40) / 240)
     share = (crown / 255.0)[..., None].astype(np.float32)
     colour = colour * (1 - share) + leaf * np.clip(lit * 1.45, 0.3, 2.2)[..., None] * share
     mask = np.maximum(mask, crown)
@@ -204,9 +204,10 @@ def _pyramid(image: Image) -> tuple[Image, ...]:
     return tuple(levels)
 
 
-def make_houses(rng: np.random.Generator, light: Light, length: float, lines: tuple[float, float]) -> list[House]:
-    """Both sides of the round."""
-    fronts = [facade(rng, light) for _ in range(9)]
+def make_houses(seed: int, light: Light, length: float, lines: tuple[float, float]) -> list[House]:
+    """Both sides of the round; the same houses in any light."""
+    rng = np.random.default_rng([seed, 0])
+    fronts = [facade(np.random.default_rng([seed, k]), light) for k in range(1, 10)]
     pyramids = [_pyramid(f) for f in fronts]
     gables = [_pyramid(np.ascontiguousarray((f * 0.66).astype(np.uint8)[:, ::-1])) for f in fronts]
     houses: list[House] = []
