@@ -19,7 +19,7 @@ from vision.training.wear import wear
 from vision.types import Image
 
 STRIDE = 8
-PARTIAL = frozenset({"open-lpr", "robertlucian", "nanonets", "roboflow-openimages-techkhid", "egypt-motorcycles"})
+PARTIAL = frozenset({"open-lpr", "robertlucian"})
 """Sources whose pictures show plates that nobody annotated."""
 TIGHT = frozenset({"openalpr-benchmarks-us-states"})
 """Sources of crops that are cut at the plate's edge."""
