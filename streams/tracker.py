@@ -218,9 +218,12 @@ def _in_reach(track: Track, frame: FrameReads, t: int, settings: TrackerSettings
     gap = settings.gap_s * 1000
     if not track.first_t - gap <= t <= track.last_t + gap or track.still != frame.still:
         return False
-    if track.place is None or frame.lat is None or frame.lon is None:
-        return True
-    return _metres(track.place, (frame.lat, frame.lon)) <= settings.max_jump_m
+    here = None if frame.lat is None or frame.lon is None else (frame.lat, frame.lon)
+    return _near(track.place, here, settings)
+
+
+def _near(a: tuple[float, float] | None, b: tuple[float, float] | None, settings: TrackerSettings) -> bool:
+    return a is None or b is None or _metres(a, b) <= settings.max_jump_m
 
 
 def _metres(a: tuple[float, float], b: tuple[float, float]) -> float:
@@ -303,6 +306,7 @@ def _twin(state: CameraState, track: Track, said: Vote, settings: TrackerSetting
             and track.first_t <= other.last_t + gap
             and distance(said.plate, other.told_plate) <= (0.0 if track.told_plate else _LOOKALIKE)
             and frames.isdisjoint(seen.seq for seen in other.seen)
+            and _near(track.place, other.place, settings)
         ):
             return other
     return None
