@@ -20,8 +20,10 @@ class CommandError(Exception):
 def one_line(error: BaseException) -> str:
     """The error in one line. Errors of the project's own rooms are worded for people already."""
     text = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno is not None:
-        reason = _HINTS.get(error.errno) or (error.strerror or text).lower()
+    if isinstance(error, OSError) and error.errno is None:
+        return text or type(error).__name__
+    if isinstance(error, OSError):
+        reason = _HINTS.get(error.errno or 0) or (error.strerror or text).lower()
         return f"{error.filename}: {reason}" if error.filename else reason
     own = type(error).__module__.partition(".")[0] in _ROOMS
     if text and (own or isinstance(error, ValueError)):

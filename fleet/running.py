@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import msgspec
 
@@ -108,7 +109,7 @@ def find_store(settings: Settings) -> str:
         return settings.store_url.get_secret_value()
     running = find_running(settings.data_dir)
     if running is not None and running.store_url:
-        return running.store_url
+        return with_login(settings, running.store_url)
     folder = settings.data_dir / STORE_FOLDER
     if not folder.is_dir():
         raise CommandError(
@@ -116,3 +117,11 @@ def find_store(settings: Settings) -> str:
             "or set PLATEFLEET_DATA_DIR or PLATEFLEET_STORE_URL"
         )
     return f"chdb://{folder}"
+
+
+def with_login(settings: Settings, url: str) -> str:
+    """The embedded store's address with user and password, where the settings have a password."""
+    if settings.store_password is None or not url.startswith("http://") or settings.store_url:
+        return url
+    user, password = quote(settings.store_user, safe=""), quote(settings.store_password.get_secret_value(), safe="")
+    return f"http://{user}:{password}@{url.removeprefix('http://')}"

@@ -158,6 +158,12 @@ class Settings(BaseSettings):
         return value.expanduser().absolute()
 
 
+def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
+    """The environment of a process that shall see the same settings, whatever its working folder; `extra` wins."""
+    same = {PREFIX + "DATA_DIR": str(settings.data_dir), PREFIX + "CACHE_DIR": str(settings.cache_dir)}
+    return {**os.environ, **same, **extra}
+
+
 def _dotenv() -> dict[str, str]:
     return {name: value or "" for name, value in dotenv_values(".env").items() if name.startswith(PREFIX)}
 

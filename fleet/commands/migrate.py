@@ -15,7 +15,7 @@ from fleet.terminal import err, out, print_json
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line per migration.")
 def migrate(dry_run: bool, only_status: bool, as_json: bool) -> None:
     """Create and change the store's tables, each numbered file once."""
-    from fleet.running import STORE_FOLDER, find_running
+    from fleet.running import STORE_FOLDER, find_running, with_login
     from fleet.settings import load_settings
     from store import migrate as run
     from store import open_store, status
@@ -27,7 +27,7 @@ def migrate(dry_run: bool, only_status: bool, as_json: bool) -> None:
     if settings.store_url:
         url = settings.store_url.get_secret_value()
     else:
-        url = running.store_url if running else f"chdb://{settings.data_dir / STORE_FOLDER}"
+        url = with_login(settings, running.store_url) if running else f"chdb://{settings.data_dir / STORE_FOLDER}"
     with closing(open_store(url, threads=settings.threads)) as store:
         steps = status(store) if only_status else run(store, dry_run=dry_run)
     if as_json:

@@ -73,13 +73,13 @@ def streams(brokers: str | None, wait: float, ready_file: Path | None, store_url
     """Track, vote, match and store: fleet.reads to sightings, alerts and SQL."""
     from fleet.readiness import wait_for_topics
     from fleet.rooms import kafka_security, stream_settings
-    from fleet.running import find_brokers, find_store
+    from fleet.running import find_brokers, find_store, with_login
 
     settings = _begin("streams")
     address = brokers or find_brokers(settings)
     store = ""
     if "sink" in settings.stream_roles:
-        store = store_url or find_store(settings)
+        store = with_login(settings, store_url) if store_url else find_store(settings)
     chosen = stream_settings(settings, address, store)
     with stop_event() as stop:
         ready = wait_for_topics(address, wait, stop, kafka_security(settings))

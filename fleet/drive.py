@@ -1,0 +1,54 @@
+"""The demo drive. In: settings. Out: a folder with a rendered drive, kept for the next time, and a hotlist for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cameras.simulator import simulate
+from fleet.hotlists import make_entry
+from fleet.score import Pass, read_truth
+from fleet.settings import Settings
+from schemas.hotlist import HotlistEntry
+
+DEMO_LIST = "demo"
+_WIDTH, _HEIGHT = 1280, 720
+
+
+def demo_drive(settings: Settings, cameras: int, progress: Callable[[int, int], None]) -> Path:
+    """Folder of the demo drive, rendered when it is not there yet.
+
+    Raises:
+        OSError: the disk refuses; nothing is left behind then.
+    """
+    name = f"seed{settings.demo_seed}-{cameras}x{settings.demo_seconds}s-{settings.demo_fps}fps-{_WIDTH}x{_HEIGHT}"
+    folder = settings.data_dir / "drives" / name
+    if not (folder / "truth.jsonl").is_file():
+        simulate(
+            folder,
+            seed=settings.demo_seed,
+            cameras=cameras,
+            seconds=settings.demo_seconds,
+            fps=settings.demo_fps,
+            width=_WIDTH,
+            height=_HEIGHT,
+            progress=progress,
+        )
+    return folder
+
+
+def demo_hotlist(folder: Path) -> list[HotlistEntry]:
+    """Five plates of the drive, spread over its time, and one pattern that fits a sixth."""
+    known: dict[str, Pass] = {}
+    for one in sorted(read_truth(folder / "truth.jsonl"), key=lambda one: one.first_seen):
+        if one.legible_frames >= 3:
+            known.setdefault(one.plate, one)
+    plates = list(known)
+    chosen = plates[:: max(1, len(plates) // 6)][:6]
+    entries = [
+        make_entry(DEMO_LIST, plate, priority="high" if number % 2 else "normal", reason="demo", added_by="platefleet")
+        for number, plate in enumerate(chosen[:5])
+    ]
+    for plate in chosen[5:]:
+        # the first half as it is, one character open, the rest as it comes
+        half = len(plate) // 2
+        entries.append(make_entry(DEMO_LIST, f"{plate[:half]}?*", priority="low", reason="demo pattern"))
+    return entries
