@@ -55,7 +55,7 @@ def greedy(logits: NDArray[np.floating]) -> str:
     return "".join(SYMBOLS[k - 1] for k in best[keep])
 
 
-def beam_search(probs: Probabilities, width: int = 8, prune: float = 1e-4) -> list[tuple[str, float]]:
+def beam_search(probs: Probabilities, width: int = 8, prune: float = 1e-3) -> list[tuple[str, float]]:
     """The likeliest texts and their probabilities, best first.
 
     `prune` leaves out symbols below that probability at a step; with 0 and a wide enough beam the result is exact.
@@ -120,6 +120,8 @@ def align(probs: Probabilities, text: str) -> list[tuple[int, int]]:
     for k in encode(text):
         states += [k, BLANK]
     steps, count = len(probs), len(states)
+    if not steps:
+        raise ValueError(f"{text!r} cannot be spelled in no steps")
     scores = np.log(np.maximum(probs[:, states], 1e-300))
     may_skip = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(count)])
     best = np.full(count, -np.inf)
@@ -144,6 +146,13 @@ def align(probs: Probabilities, text: str) -> list[tuple[int, int]]:
     return [(first, end) for first, end in runs]
 
 
+def without_silence(probs: Probabilities, silent: float = 0.999) -> Probabilities:
+    """The steps without those that are surely blank, but for one after each run of busy ones."""
+    busy = probs[:, BLANK] < silent
+    after = np.concatenate([[False], busy[:-1]])
+    return np.asarray(probs[busy | after], np.float64)
+
+
 def character_probabilities(
     probs: Probabilities, text: str, top: int = 4, floor: float = 0.002
 ) -> tuple[tuple[tuple[str, float], ...], ...]:
@@ -152,8 +161,13 @@ def character_probabilities(
     A character's steps are those of `align`. Each step votes with its own probability of not being blank; the empty
     symbol gets what remains at the step that is surest of a character.
     """
+    busy = without_silence(probs)
+    try:
+        runs, probs = align(busy, text), busy
+    except ValueError:  # a text that needs a step in which nothing was seen
+        runs = align(probs, text)
     out = []
-    for symbol, (first, end) in zip(text, align(probs, text), strict=True):
+    for symbol, (first, end) in zip(text, runs, strict=True):
         rows = probs[first:end]
         seen = 1.0 - rows[:, BLANK]
         peak = float(seen.max())

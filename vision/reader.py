@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vision.alphabet import BLANK, SYMBOLS, decode
 from vision.device import Placement, place
 from vision.light import even_light
-from vision.registry import ModelFolder, load_weights, read_folder
+from vision.registry import ModelError, ModelFolder, load_weights, read_folder
 from vision.types import Image, PlateText
 
 CROP_SIZE = (48, 144)
@@ -36,7 +36,7 @@ class ReaderArchitecture:
 
 @dataclass(frozen=True, slots=True)
 class ReaderOutput:
-    """What the network says of a batch."""
+    """What the network says of a batch of crops."""
 
     logits: Tensor
     """B x T x (1 + 36): the blank first, then `vision.alphabet.SYMBOLS`."""
@@ -51,6 +51,7 @@ class ReaderNet(nn.Module):
 
     def __init__(self, architecture: ReaderArchitecture = ReaderArchitecture()) -> None:
         super().__init__()
+        self.architecture = architecture
         w, n = architecture.widths, architecture.sequence
         self.body = nn.Sequential(
             _conv(3, w[0], 3, 2),
@@ -180,15 +181,10 @@ class TorchReader:
         if threads is not None:
             torch.set_num_threads(threads)
         model = folder if isinstance(folder, ModelFolder) else read_folder(folder)
-        described = model.card["architecture"]
-        architecture = ReaderArchitecture(
-            tuple(described["widths"]), int(described["sequence"]), tuple(described["regions"])
-        )
-        network = ReaderNet(architecture)
-        load_weights(model, network)
+        network = network_of(model)
         return cls(
             network,
-            architecture.regions,
+            network.architecture.regions,
             place(device, precision),
             temperature=float(model.card.get("temperature", 1.0)),
             version=model.version,
@@ -223,6 +219,25 @@ class TorchReader:
                 )
             )
         return texts
+
+
+def network_of(model: ModelFolder) -> ReaderNet:
+    """The network that a model folder describes, with its checked weights, in float32 on the processor.
+
+    Raises `vision.registry.ModelError` when card or weights do not fit.
+    """
+    try:
+        described = model.card["architecture"]
+        architecture = ReaderArchitecture(
+            tuple(described["widths"]),
+            int(described["sequence"]),
+            tuple(described["regions"]),
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise ModelError(f"the card of {model.name} does not describe a reader: {error!r}") from error
+    network = ReaderNet(architecture)
+    load_weights(model, network)
+    return network
 
 
 def architecture_card(architecture: ReaderArchitecture) -> dict[str, object]:

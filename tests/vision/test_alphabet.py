@@ -18,6 +18,7 @@ from vision.alphabet import (
     greedy,
     softmax,
     text_probability,
+    without_silence,
 )
 
 FEW = 3
@@ -128,6 +129,16 @@ def test_alignment() -> None:
     with pytest.raises(ValueError, match="steps"):
         align(probs[:2], "ABC")
     assert character_probabilities(probs, "AB")[0][0][0] == "A"
+
+
+def test_dropping_silence_keeps_texts_and_characters() -> None:
+    logits = _spell("----A---A--B7----7", sure=14)
+    probs = softmax(logits)
+    quiet = without_silence(probs)
+    assert len(quiet) < len(probs)
+    assert beam_search(quiet)[0][0] == "AAB77"
+    assert [chars[0][0] for chars in character_probabilities(probs, "AAB77")] == list("AAB77")
+    assert len(character_probabilities(softmax(_spell("------")), "AB")) == 2
 
 
 def test_signs_outside_the_alphabet_are_refused() -> None:

@@ -30,7 +30,7 @@ def log_loss(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> floa
 
 
 def fit_temperature(
-    logits: Sequence[NDArray[np.floating]], truths: Sequence[str], grid: Sequence[float] = GRID
+    logits: Sequence[NDArray[np.floating]] | NDArray[np.floating], truths: Sequence[str], grid: Sequence[float] = GRID
 ) -> tuple[float, float]:
     """The temperature of `grid` with the smallest log loss of "the whole text is right", and its calibration error.
 

@@ -64,6 +64,11 @@ def write_reader_card(
         "val": dict(metrics),
     }
     _replace(folder / WEIGHTS_FILE, data)
+    write_card(folder, card)
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write `card.json` and `card.md` beside the weights."""
     _replace(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
     _replace(folder / "card.md", card_text(card).encode())
 
@@ -98,7 +103,7 @@ legibility. A convolutional network with two row slots and a CTC head, {card["pa
 | code | commit {card["commit"]} |
 | data | invented plates (`vision/training/synth.py`) and the `train` split of the sources below |
 | chosen by | the `val` split; `test` was not used |
-| temperature | {card["temperature"]} |
+| temperature | {card["temperature"]}, expected calibration error {card.get("calibration_error", "not measured")} |
 
 ## Validation: whole text right, on the annotated box
 

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from vision.alphabet import encode, greedy
 from vision.plates import REGIONS
-from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, prepare_batch
-from vision.registry import ModelError
+from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
+from vision.registry import ModelError, read_folder
+from vision.training.calibrate import fit_temperature
 from vision.training.data import DataError, Licence
 from vision.training.evaluate_reader import ValSet, load_val
-from vision.training.model_card import write_reader_card
+from vision.training.model_card import write_card, write_reader_card
 from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers
 
 _EASY_ENOUGH, _TOO_HARD = 0.62, 0.35
@@ -142,6 +143,8 @@ class _Run:
                 saved = time.monotonic()
         self._check(float(np.mean(losses)) if losses else float("nan"))
         self._save_checkpoint()
+        if self.val:
+            calibrate(self.config.out, self.val)
 
     def _fill(self, least: int) -> None:
         self._steer()
@@ -245,6 +248,21 @@ class _Run:
             raise ModelError(f"{path} is of another architecture: {str(error).splitlines()[0]}") from error
         self.optimiser.load_state_dict(saved["optimiser"])
         self.state = _State(**saved["state"])
+
+
+def calibrate(folder: Path, val: ValSet) -> float:
+    """Fit the temperature of the model in `folder` on the validation plates and write it into its card; returns it.
+
+    Half of the plates choose the temperature, the other half says what its calibration error is.
+    """
+    model = read_folder(folder)
+    network = network_of(model)
+    logits, truths = val.logits(network), [plate.text for plate in val.plates]
+    temperature, _ = fit_temperature(logits[::2], truths[::2])
+    _, error = fit_temperature(logits[1::2], truths[1::2], grid=(temperature,))
+    card = model.card | {"temperature": temperature, "calibration_error": round(error, 4)}
+    write_card(folder, card)
+    return temperature
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

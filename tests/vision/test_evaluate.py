@@ -1,0 +1,101 @@
+"""The evaluation's sums, on a small invented pack with a detector and a reader that fail in known ways."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vision.pipeline import PlatePipeline
+from vision.plates import plate_with_text, render_plate
+from vision.training.data import DataError
+from vision.training.evaluate import evaluate
+from vision.types import Detection, Image, PlateText
+
+TRUTHS = ("B01XYZ", "CJ10ABC", "IF99QQQ")
+
+
+class _FixedDetector:
+    """Finds the plate of every picture but the last, and a plate that is not there in the first."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
+        plate = np.array([[100, 80], [300, 80], [300, 123], [100, 123]], np.float32)
+        found = [[Detection(plate, 0.9)] for _ in images]
+        found[0].append(Detection(plate - 60, 0.4))
+        found[-1] = []
+        return found
+
+
+class _FixedReader:
+    """Says the first truth for every crop of the first picture's kind, and one wrong letter otherwise."""
+
+    crop_size = (48, 144)
+
+    def read(self, crops: Sequence[Image]) -> list[PlateText]:
+        texts = {0: "BO1XYZ", 1: "CJ10ABC"}
+        marks = [int(crop[44:, :].mean() > 128) for crop in crops]
+        return [PlateText(texts[mark], 0.8, (), ((texts[mark], 0.8),)) for mark in marks]
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    rows = []
+    for k, truth in enumerate(TRUTHS):
+        picture = np.full((240, 400, 3), 250 if k == 1 else 20, np.uint8)
+        picture[80:123, 100:300] = cv2.resize(render_plate(plate_with_text(truth, "RO")), (200, 43))
+        cv2.imwrite(str(tmp_path / f"{k}.png"), picture)
+        plates = [{"box": [100, 80, 200, 43], "corners": None, "text": truth}]
+        rows += [
+            {
+                "image": f"{k}.png",
+                "source": "robertlucian",
+                "width": 400,
+                "height": 240,
+                "plates": plates,
+                "country": "RO",
+            }
+            | {"split": split}
+            for split in ("val", "test")
+        ]
+    (tmp_path / "scenes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "crops.jsonl").write_text("")
+    return tmp_path
+
+
+def _pipeline() -> PlatePipeline:
+    return PlatePipeline(_FixedDetector(), _FixedReader(), "fixed")
+
+
+def test_the_sums_are_right(pack: Path) -> None:
+    lines: list[str] = []
+    result = evaluate("val", pipeline=_pipeline(), root=pack, show=lines.append)
+    row = result.reader["robertlucian"]
+    # the middle picture is read right, the first but for an O that is a zero, the last is all wrong
+    assert (row["plates"], row["strict"], row["folded"]) == (3, 33.3, 66.7)
+    assert [failure["truth"] for failure in result.failures] == ["B01XYZ", "IF99QQQ"]
+    whole = result.end_to_end["all"]
+    assert (whole["strict"], whole["folded"], whole["found"]) == (33.3, 66.7, 66.7)
+    assert whole["extra_per_100"] == 33.3
+    assert set(result.milliseconds) == {"detect", "rectify", "read"}
+    assert any("robertlucian" in line for line in lines)
+
+
+def test_opening_test_is_logged(pack: Path, tmp_path: Path) -> None:
+    log = tmp_path / "openings.jsonl"
+    evaluate("val", pipeline=_pipeline(), root=pack, log=log, show=None)
+    assert not log.exists()
+    evaluate("test", pipeline=_pipeline(), root=pack, log=log, purpose="check the sums", show=None)
+    (line,) = [json.loads(text) for text in log.read_text().splitlines()]
+    assert line["purpose"] == "check the sums"
+    assert line["result"]["reader"] == {"all": 33.3, "robertlucian": 33.3}
+    assert {"date", "commit"} <= set(line)
+
+
+def test_a_missing_pack_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no photographs"):
+        evaluate("val", pipeline=_pipeline(), root=tmp_path / "nothing", show=None)
