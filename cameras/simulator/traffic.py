@@ -210,7 +210,7 @@ def _advance(d: _Driving, length: float, lights: Floats, t: float, step: float) 
         who, a = _accelerations(d, lane, length, lights, t)
         if lane == SPLIT and len(who):
             # between the lanes: quicker than the queue, but not by much
-            a = np.minimum(a, (_lane_speed(d, who, length) + 4.5 - d.v[who]) / 0.8)
+            a = np.minimum(a, np.maximum((_lane_speed(d, who, length) + 4.5 - d.v[who]) / 0.8, -5.0))
         before = d.v[who]
         after = np.maximum(before + a * step, 0.0)
         d.q[who] += (before + after) / 2 * step
