@@ -114,7 +114,7 @@ def _reader(body: IO[bytes], encoding: str) -> IO[bytes]:
     if encoding in ("", "identity"):
         return body
     if encoding in ("gzip", "x-gzip"):
-        return gzip.GzipFile(fileobj=body)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=body, mode="rb")  # type: ignore[return-value]
     if encoding == "deflate":
         return _Inflate(body)  # type: ignore[return-value]
     if encoding in _ARROW:

@@ -46,11 +46,11 @@ class HttpStore:
         self._host, self._port = parts.hostname, parts.port or (8443 if self._https else 8123)
         self._database = parts.path.strip("/") or "default"
         self._timeout = timeout
-        self._headers = {"User-Agent": "platefleet"}
+        self._headers: dict[str, str | bytes] = {"User-Agent": "platefleet"}
         if parts.username:
-            self._headers["X-ClickHouse-User"] = unquote(parts.username)
+            self._headers["X-ClickHouse-User"] = unquote(parts.username).encode()
         if parts.password:
-            self._headers["X-ClickHouse-Key"] = unquote(parts.password)
+            self._headers["X-ClickHouse-Key"] = unquote(parts.password).encode()
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         self._closed = False

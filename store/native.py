@@ -5,7 +5,7 @@ Comes in: rows as dicts and the table's column types, or an answer in Native. Go
 
 import io
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from clickhouse_driver import errors
@@ -20,7 +20,6 @@ from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
 from store.interface import Row, StoreRejected, StoreUnavailable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _BUFFER = 1 << 20
 
 Converter = Callable[[Any], Any]
@@ -72,14 +71,15 @@ def _context() -> Context:
 
 
 def _ticks(scale: int) -> Converter:
-    """datetime -> whole ticks of DateTime64(scale); naive means UTC. Integers pass as ticks."""
-    per_microsecond = 10 ** max(0, 6 - scale)
-    factor = 10 ** max(0, scale - 6)
+    """datetime -> whole ticks of DateTime64(scale), rounded down; naive means UTC. Integers pass as ticks."""
+    per_second = 10**scale
+    divisor, factor = 10 ** max(0, 6 - scale), 10 ** max(0, scale - 6)
 
     def convert(value: Any) -> Any:
         if isinstance(value, datetime):
-            moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-            return ((moment - _EPOCH) // _MICROSECOND) // per_microsecond * factor
+            since = (value if value.tzinfo is not None else value.replace(tzinfo=UTC)) - _EPOCH
+            seconds = since.days * 86_400 + since.seconds
+            return seconds * per_second + since.microseconds // divisor * factor
         return value
 
     return convert
@@ -101,16 +101,23 @@ def writer_for(spec: str) -> Converter | None:
     if spec.startswith("Array("):
         return _each(writer_for(_inner(spec, "Array")))
     if spec.startswith("Tuple("):
-        parts = get_inner_columns_with_types(_inner(spec, "Tuple"))
-        names = [name for name, _ in parts]
-        inners = [writer_for(kind) or _same for _, kind in parts]
-
-        def convert(value: Any) -> Any:
-            values = [value[name] for name in names] if isinstance(value, dict) else value
-            return tuple(inner(one) for inner, one in zip(inners, values, strict=True))
-
-        return convert
+        return _tuple_writer(get_inner_columns_with_types(_inner(spec, "Tuple")))
     return None
+
+
+def _tuple_writer(parts: Types) -> Converter:
+    """dict or tuple -> tuple; a tuple whose parts need nothing passes as it is."""
+    names = [name for name, _ in parts]
+    found = [writer_for(kind) for _, kind in parts]
+    if not any(found):
+        return lambda value: tuple([value[name] for name in names]) if isinstance(value, dict) else value
+    inners = [inner or _same for inner in found]
+
+    def convert(value: Any) -> Any:
+        values = [value[name] for name in names] if isinstance(value, dict) else value
+        return tuple([inner(one) for inner, one in zip(inners, values, strict=True)])
+
+    return convert
 
 
 def reader_for(spec: str, zone: tzinfo = UTC) -> Converter | None:

@@ -251,14 +251,16 @@ class _Owner:
     async def _in_thread(self, pool: ThreadPoolExecutor, run: Run, work: Callable[[], bytes]) -> bytes:
         """`work` in a thread. When the client goes away, the statement is killed and waited for: its connection
         must not be closed under it."""
-        future = asyncio.get_running_loop().run_in_executor(pool, work)
+        task = pool.submit(work)
+        future = asyncio.wrap_future(task)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            if not future.cancel():
+            # Only the thread's own future knows whether it has begun.
+            if not task.cancel():
                 self._control.submit(run.kill)
                 with contextlib.suppress(RequestError, StoreError):
-                    await future
+                    await asyncio.shield(future)
             raise
 
     async def _send(

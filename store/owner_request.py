@@ -136,13 +136,16 @@ def check_access(access: Access, params: Mapping[str, str], headers: Mapping[str
         user, _, password = pair.partition(":")
     elif "user" in params or "password" in params:
         user, password = params.get("user", user), params.get("password", "")
-    same = hmac.compare_digest(user.encode(), access.user.encode())
-    if not (hmac.compare_digest(password.encode(), access.password.encode()) and same):
-        raise RequestError(
-            516,
-            f"{user}: Authentication failed: password is incorrect, or there is no user with such name. "
-            "(AUTHENTICATION_FAILED)",
-        )
+    same = hmac.compare_digest(_raw(user), _raw(access.user))
+    if not (hmac.compare_digest(_raw(password), _raw(access.password)) and same):
+        name = _raw(user).decode(errors="replace")
+        reason = "Authentication failed: password is incorrect, or there is no user with such name"
+        raise RequestError(516, f"{name}: {reason}. (AUTHENTICATION_FAILED)")
+
+
+def _raw(text: str) -> bytes:
+    """The bytes that came: a header is UTF-8 to some clients and Latin-1 to others."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _check_origin(access: Access, headers: Mapping[str, str]) -> None:

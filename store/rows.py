@@ -11,7 +11,7 @@ Every value fits its column afterwards. What a message says that cannot be true 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -42,6 +42,8 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
 _EARLIEST_MS = int(EARLIEST.timestamp() * 1000)
 _LATEST_MS = int(LATEST.timestamp() * 1000)
+_HUGE = 3e38
+"""The largest that a Float32 holds, nearly."""
 
 
 class BadRow(ValueError):
@@ -263,15 +265,16 @@ def _uuid(field: str, text: str) -> UUID:
 
 def _cut(text: str, most: int) -> str:
     """At most `most` characters, without the zero bytes and half surrogates that no UTF-8 can carry."""
-    short = text[:most]
-    if short.isascii():
-        return short.replace("\0", "")
-    return short.encode("utf-8", "ignore").decode().replace("\0", "")
+    if len(text) <= most and text.isascii() and "\0" not in text:
+        return text
+    return text[:most].encode("utf-8", "ignore").decode().replace("\0", "")
 
 
 def _moment(moment: datetime) -> datetime:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return min(max(aware, EARLIEST), LATEST)
+    if EARLIEST <= aware <= LATEST:
+        return aware
+    return EARLIEST if aware < EARLIEST else LATEST
 
 
 def _milliseconds(epoch_ms: int) -> int:
@@ -280,24 +283,29 @@ def _milliseconds(epoch_ms: int) -> int:
 
 
 def _whole(value: int, bits: int) -> int:
-    return min(max(value, 0), (1 << bits) - 1)
+    return value if 0 <= value < 1 << bits else min(max(value, 0), (1 << bits) - 1)
 
 
 def _signed(value: int, bits: int) -> int:
     edge = 1 << (bits - 1)
-    return min(max(value, -edge), edge - 1)
+    return value if -edge <= value < edge else min(max(value, -edge), edge - 1)
 
 
 def _number(value: float) -> float:
-    return min(max(value, -3e38), 3e38) if math.isfinite(value) else 0.0
+    """NaN fails the comparison, here and below."""
+    if -_HUGE <= value <= _HUGE:
+        return value
+    return min(max(value, -_HUGE), _HUGE) if math.isfinite(value) else 0.0
 
 
 def _probability(value: float) -> float:
+    if 0.0 <= value <= 1.0:
+        return value
     return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
 
 
 def _position(lat: float | None, lon: float | None) -> tuple[float | None, float | None]:
-    """Both or neither; NaN fails both comparisons."""
+    """Both or neither."""
     if lat is None or lon is None or not (-90.0 <= lat <= 90.0 and -180.0 <= lon <= 180.0):
         return None, None
     return lat, lon
@@ -318,5 +326,5 @@ def _points(points: Sequence[Point]) -> list[tuple[float, float]]:
     return [(_number(x), _number(y)) for x, y in points]
 
 
-def _candidates(candidates: Iterable[Candidate]) -> list[tuple[str, float]]:
-    return [(_cut(one.plate, MAX_PLATE), _probability(one.confidence)) for one in candidates][:MAX_CANDIDATES]
+def _candidates(candidates: Sequence[Candidate]) -> list[tuple[str, float]]:
+    return [(_cut(one.plate, MAX_PLATE), _probability(one.confidence)) for one in candidates[:MAX_CANDIDATES]]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import T0, alert, camera, dead, frame_reads, plate_read, sighting
 
@@ -128,6 +128,7 @@ ANY_FLOAT = st.one_of(st.none(), st.floats())
 ANY_TIME = st.datetimes(timezones=st.just(UTC))
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     plate=st.text(max_size=60),
     region=st.text(max_size=60),
