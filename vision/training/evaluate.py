@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from vision.pipeline import PipelineStats, PlatePipeline
+from vision.plates import REGIONS
 from vision.training.calibrate import calibration_error
 from vision.training.data import TEST_LOG, Licence, Scene, Split, TestOpening, load_scenes, open_test
 from vision.training.evaluate_detector import iou, read_picture
-from vision.training.reader_data import load_real_plates, real_crop
+from vision.training.reader_data import load_real_plates, real_crop, region_index
 from vision.types import PlateResult, Reader
 
 _SAME_PLACE = 0.25
@@ -63,6 +64,8 @@ class Evaluation:
     model: str
     reader: dict[str, dict[str, Any]] = field(default_factory=dict)
     end_to_end: dict[str, dict[str, Any]] = field(default_factory=dict)
+    region_right: float = 0.0
+    """Share of plates of known country (or US state) whose region is named right, percent."""
     calibration_error: float = 0.0
     """Expected calibration error of the reader's confidence on the annotated boxes, 0..1."""
     milliseconds: dict[str, float] = field(default_factory=dict)
@@ -85,7 +88,7 @@ class Evaluation:
         for source, row in self.reader.items():
             figures = f"{row['plates']:6d} {row['strict']:8.1f} {row['folded']:8.1f} {row['character_errors']:6.2f}"
             out.append(f"{source:32} {figures}")
-        out.append(f"expected calibration error {100 * self.calibration_error:.1f} %")
+        out.append(f"region right {self.region_right:.1f} %, calibration error {100 * self.calibration_error:.1f} %")
         if self.end_to_end:
             out += ["", "end to end"]
             out.append(f"{'source':32} {'plates':>6} {'strict %':>8} {'folded %':>8} {'found %':>8} {'extra/100':>9}")
@@ -163,12 +166,15 @@ def _measure_reader(
 ) -> None:
     plates = load_real_plates(result.split, root=root, licence=licence, opening=opening)
     counts: dict[str, Counts] = {}
-    sure, right = [], []
+    sure, right, regions = [], [], []
     for begin in range(0, len(plates), 64):
         part = plates[begin : begin + 64]
         for plate, read in zip(part, reader.read([real_crop(p, reader.crop_size) for p in part]), strict=True):
             sure.append(read.confidence)
             right.append(read.plate == plate.text)
+            known = region_index(plate.country)
+            if known >= 0:
+                regions.append(read.region == REGIONS[known])
             for name in (plate.source, "all"):
                 tally = counts.setdefault(name, Counts())
                 tally.plates += 1
@@ -180,6 +186,7 @@ def _measure_reader(
                 facts = {"source": plate.source, "image": plate.name, "truth": plate.text, "text": read.plate}
                 result.failures.append(facts | {"confidence": f"{read.confidence:.2f}"})
     result.reader = {source: tally.row() for source, tally in sorted(counts.items())}
+    result.region_right = round(100 * float(np.mean(regions)), 1) if regions else 0.0
     result.calibration_error = calibration_error(np.array(sure), np.array(right))
 
 

@@ -28,11 +28,12 @@ class ValSet:
     def logits(self, network: ReaderNet, batch: int = 64) -> NDArray[np.float32]:
         """N x T x 37, by the network in evaluation mode, in float32."""
         network.eval()
+        device = next(network.parameters()).device
         parts = []
         with torch.inference_mode():
             for start in range(0, len(self.crops), batch):
-                inputs = prepare_batch(torch.from_numpy(self.crops[start : start + batch]))
-                parts.append(network(inputs).logits.float().numpy())
+                inputs = prepare_batch(torch.from_numpy(self.crops[start : start + batch]).to(device))
+                parts.append(network(inputs).logits.float().cpu().numpy())
         return np.concatenate(parts)
 
     def measure(self, network: ReaderNet) -> dict[str, float]:

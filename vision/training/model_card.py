@@ -40,7 +40,7 @@ def write_reader_card(
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     state = {
-        name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
+        name: (tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor).cpu()
         for name, tensor in network.state_dict().items()
     }
     torch.save(state, buffer)

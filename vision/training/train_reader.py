@@ -6,6 +6,7 @@ best. An interrupted run resumes from its last checkpoint.
 """
 
 import json
+import logging
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.alphabet import encode, greedy
+from vision.device import choose_device
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
 from vision.registry import ModelError, read_folder
@@ -24,6 +26,8 @@ from vision.training.data import DataError, Licence
 from vision.training.evaluate_reader import ValSet, load_val
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers
+
+log = logging.getLogger(__name__)
 
 _EASY_ENOUGH, _TOO_HARD = 0.62, 0.35
 """Share of invented plates read right above which, or below which, they get harder or easier."""
@@ -37,6 +41,7 @@ class ReaderTrainConfig:
     """Folder for log, checkpoint, weights and card."""
     steps: int = 20_000
     minutes: float | None = None
+    device: str = "auto"
     seed: int = 0
     threads: int = 2
     workers: int = 1
@@ -100,14 +105,15 @@ def train(config: ReaderTrainConfig) -> ReaderTrainResult:
 class _Run:
     def __init__(self, config: ReaderTrainConfig, architecture: ReaderArchitecture) -> None:
         self.config, self.architecture, self.state = config, architecture, _State()
+        self.device = choose_device(config.device)
         self.val: ValSet | None = load_val(config.data, config.licence) if config.real else None
-        self.network = ReaderNet(architecture).to(memory_format=torch.channels_last)
-        self.average = ReaderNet(architecture)
+        self.network = ReaderNet(architecture).to(self.device).to(memory_format=torch.channels_last)
+        self.average = ReaderNet(architecture).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(_groups(self.network, config.weight_decay), lr=config.rate)
         if config.resume:
             self._resume()
-        self.half = bf16_pays(self.network)
+        self.half = bf16_pays(self.network, self.device)
         self.rng = np.random.default_rng([config.seed, self.state.step])
         self.buffer = ReplayBuffer(config.replay, CROP_SIZE)
         self.workers = SampleWorkers(
@@ -135,6 +141,8 @@ class _Run:
         while self.progress() < 1.0:
             losses.append(self._step())
             self.state.seconds = before + time.monotonic() - begin
+            if self.state.step % 50 == 0:
+                log.info("step %d, %.0f %%, loss %.3f", self.state.step, 100 * self.progress(), losses[-1])
             if self.state.step % self.config.check_every == 0:
                 self._check(float(np.mean(losses)))
                 losses.clear()
@@ -176,8 +184,8 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.network.train()
-        inputs = jitter(prepare_batch(torch.from_numpy(crops)), self.rng)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+        inputs = jitter(prepare_batch(torch.from_numpy(crops).to(self.device)), self.rng)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             out = self.network(inputs)
         loss = reader_loss(out.logits.float(), out.region.float(), out.legible.float(), samples)
         self.optimiser.zero_grad(set_to_none=True)
@@ -187,7 +195,7 @@ class _Run:
         state.step += 1
         update_average(self.average, self.network, min(config.average, (1 + state.step) / (10 + state.step)))
         if state.step % 10 == 0:
-            self._adapt(out.logits.detach().float().numpy(), samples)
+            self._adapt(out.logits.detach().float().cpu().numpy(), samples)
         return float(loss.detach())
 
     def _adapt(self, logits: np.ndarray, samples: list[Sample]) -> None:
@@ -217,6 +225,7 @@ class _Run:
             "bf16": self.half,
             "val": metrics,
         }
+        log.info("%s", line)
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
         if metrics["exact"] > state.best:
@@ -283,10 +292,11 @@ def learning_rate(peak: float, step: int, warm_up: int, progress: float) -> floa
 def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
     """Cheap changes on each draw from the buffer: contrast, shift of colours, noise, a blotted patch."""
     count = len(inputs)
-    gain = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32))
-    shift = torch.from_numpy(rng.normal(0, 0.12, (count, 3, 1, 1)).astype(np.float32))
+    gain = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
+    shift = torch.from_numpy(rng.normal(0, 0.12, (count, 3, 1, 1)).astype(np.float32)).to(inputs.device)
+    noise = torch.from_numpy(rng.uniform(0, 0.12, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
     out = inputs * gain + shift
-    out = out + torch.randn_like(out) * torch.from_numpy(rng.uniform(0, 0.12, (count, 1, 1, 1)).astype(np.float32))
+    out = out + torch.randn_like(out) * noise
     for k in np.flatnonzero(rng.random(count) < 0.08):
         y, x = int(rng.integers(0, CROP_SIZE[0] - 8)), int(rng.integers(0, CROP_SIZE[1] - 10))
         out[k, :, y : y + int(rng.integers(3, 9)), x : x + int(rng.integers(3, 10))] = float(rng.normal())
@@ -295,7 +305,8 @@ def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
 
 def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
     """CTC over the legible samples, plus small parts for region (where known) and legibility."""
-    readable = torch.tensor([s.legible for s in samples])
+    device = logits.device
+    readable = torch.tensor([s.legible for s in samples], device=device)
     loss = 0.05 * nn.functional.binary_cross_entropy_with_logits(legible, readable.float())
     if bool(readable.any()):
         target = torch.tensor([k for s in samples if s.legible for k in encode(s.text)], dtype=torch.long)
@@ -303,7 +314,7 @@ def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[S
         steps = torch.full((int(readable.sum()),), logits.shape[1], dtype=torch.long)
         spelled = logits[readable].log_softmax(dim=2).transpose(0, 1)
         loss = loss + nn.functional.ctc_loss(spelled, target, steps, lengths, zero_infinity=True)
-    known = torch.tensor([s.region for s in samples])
+    known = torch.tensor([s.region for s in samples], device=device)
     if bool((known >= 0).any()):
         loss = loss + 0.05 * nn.functional.cross_entropy(region, known, ignore_index=-1)
     return loss
@@ -319,8 +330,10 @@ def update_average(average: nn.Module, network: nn.Module, keep: float) -> None:
             mean.copy_(now)
 
 
-def bf16_pays(network: nn.Module) -> bool:
-    """Time a few steps with and without bf16 autocast on this processor; True when it is at least 15 % quicker."""
+def bf16_pays(network: nn.Module, device: torch.device) -> bool:
+    """Time a few steps with and without bf16 autocast; True when it is at least 15 % quicker, or a GPU has it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
     inputs = torch.randn(16, 3, *CROP_SIZE).contiguous(memory_format=torch.channels_last)
     times = {}
     for half in (False, True):
