@@ -1,5 +1,7 @@
 """A `PlateSpec` in, its flat, clean picture out: what a scanner would see of the plate on a desk."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +149,21 @@ def _furniture(
     return left, top, right, bottom
 
 
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """How a plate's number is written."""
+
+    font: str
+    ink: Colour
+    emblem: str
+    spacing: float
+    """Between characters, in capital heights."""
+    stretch: float
+    """Characters' widths, relative to the font's own."""
+    relief: float
+    """Strength of the embossed edge, 0..1."""
+
+
 def _number(
     canvas: Canvas,
     spec: PlateSpec,
@@ -155,7 +172,7 @@ def _number(
     box: tuple[float, float, float, float],
     rng: np.random.Generator,
 ) -> None:
-    """Write the rows of the number into the box."""
+    """Write the rows of the number into the box (left, top, right, bottom)."""
     left, top, right, bottom = box
     font = look.fonts[int(rng.integers(len(look.fonts)))]
     spacing = float(rng.uniform(0.08, 0.15))
@@ -166,65 +183,60 @@ def _number(
         cap = min(room * 0.44, look.char_height * canvas.shape[0])
     stretch = float(rng.uniform(0.92, 1.12))
     relief = float(rng.uniform(0.0, 0.5)) if rng.random() < 0.6 else 0.0
+    pen = _Pen(font, ink, look.emblem, spacing, stretch, relief)
     for k, row in enumerate(spec.shown):
         centre = top + room * ((k + 0.5) / spec.rows)
-        _row(canvas, row, (left, right), centre, cap, font, spacing, stretch, ink, look, relief, rng)
+        _row(canvas, row, pen, (left, right), centre, cap, rng)
 
 
 def _row(
     canvas: Canvas,
     row: str,
+    pen: _Pen,
     span: tuple[float, float],
     centre: float,
     cap: float,
-    font: str,
-    spacing: float,
-    stretch: float,
-    ink: Colour,
-    look: Layout,
-    relief: float,
     rng: np.random.Generator,
 ) -> None:
     """One row: characters keep their own widths, the whole is narrowed or spread to suit the span."""
-    masks = {c: glyph(font, c) for c in set(row) if c.isalnum()}
+    masks = {c: glyph(pen.font, c) for c in set(row) if c.isalnum()}
     unit = cap * 1.12
     widths = [
-        masks[c].shape[1] * unit / masks[c].shape[0] * stretch if c in masks else _GAPS.get(c, 0.3) * cap for c in row
+        masks[c].shape[1] * unit / masks[c].shape[0] * pen.stretch if c in masks else _GAPS.get(c, 0.3) * cap
+        for c in row
     ]
-    natural = sum(widths) + spacing * cap * (len(row) - 1)
+    natural = sum(widths) + pen.spacing * cap * (len(row) - 1)
     room = span[1] - span[0]
     squeeze = min(1.0, 0.97 * room / natural)
     if squeeze < 0.72:
         unit, cap = unit * squeeze / 0.72, cap * squeeze / 0.72
     spread = min(1.35, 0.9 * room / (natural * squeeze)) if natural * squeeze < 0.9 * room else 1.0
-    gap = (spacing * cap + (spread - 1.0) * natural / max(1, len(row)) * float(rng.uniform(0.3, 1.0))) * squeeze
+    gap = (pen.spacing * cap + (spread - 1.0) * natural / max(1, len(row)) * float(rng.uniform(0.3, 1.0))) * squeeze
     total = sum(widths) * squeeze + gap * (len(row) - 1)
     x = span[0] + (room - total) / 2
     y = round(centre - unit / 2)
     for sign, width in zip(row, widths, strict=True):
         width *= squeeze
         if sign in masks:
-            mask = resize_mask(masks[sign], round(unit), round(width))
-            if relief:
-                _paint(canvas, mask, round(x) + 1, y + 1, np.full(3, 20, np.float32), relief)
-                _paint(canvas, mask, round(x) - 1, y - 1, np.full(3, 255, np.float32), relief)
-            _paint(canvas, mask, round(x), y, ink)
+            _character(canvas, resize_mask(masks[sign], round(unit), round(width)), round(x), y, pen)
         else:
-            _separator(canvas, sign, x + width / 2, centre, cap, ink, look, rng)
+            _separator(canvas, sign, (x + width / 2, centre), cap, pen, rng)
         x += width + gap
 
 
+def _character(canvas: Canvas, mask: Mask, x: int, y: int, pen: _Pen) -> None:
+    if pen.relief:
+        _paint(canvas, mask, x + 1, y + 1, np.full(3, 20, np.float32), pen.relief)
+        _paint(canvas, mask, x - 1, y - 1, np.full(3, 255, np.float32), pen.relief)
+    _paint(canvas, mask, x, y, pen.ink)
+
+
 def _separator(
-    canvas: Canvas,
-    sign: str,
-    x: float,
-    y: float,
-    cap: float,
-    ink: Colour,
-    look: Layout,
-    rng: np.random.Generator,
+    canvas: Canvas, sign: str, at: tuple[float, float], cap: float, pen: _Pen, rng: np.random.Generator
 ) -> None:
-    colour = tuple(float(v) for v in ink)
+    """A dash, a dot or, for `~`, an emblem around the point `at`."""
+    x, y = at
+    colour = tuple(float(v) for v in pen.ink)
     if sign == "-":
         half, thick = cap * 0.14, max(1, round(cap * 0.11))
         cv2.line(canvas, (round(x - half), round(y)), (round(x + half), round(y)), colour, thick)
@@ -232,13 +244,12 @@ def _separator(
         cv2.circle(canvas, (round(x), round(y)), max(1, round(cap * 0.07)), colour, -1)
     elif sign == "~":
         tint = tuple(float(v) for v in rng.uniform(20, 230, 3))
-        if look.emblem == "seal":
+        if pen.emblem == "seal":
             for dy in (-0.26, 0.26):
                 radius = max(1, round(cap * 0.16))
-                cv2.circle(
-                    canvas, (round(x), round(y + dy * cap)), radius, tint if dy < 0 else (190.0, 190.0, 190.0), -1
-                )
-        elif look.emblem == "picture":
+                fill = tint if dy < 0 else (190.0, 190.0, 190.0)
+                cv2.circle(canvas, (round(x), round(y + dy * cap)), radius, fill, -1)
+        elif pen.emblem == "picture":
             corners = rng.normal(0, 1, (7, 2)) * [cap * 0.12, cap * 0.2] + [x, y]
             cv2.fillPoly(canvas, [corners.astype(np.int32)], tint)
         else:
