@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cameras.simulator import simulate
 from fleet.hotlists import make_entry
+from fleet.rooms import cores
 from fleet.score import Pass, read_truth
 from fleet.settings import Settings
 from schemas.hotlist import HotlistEntry
@@ -30,6 +31,7 @@ def demo_drive(settings: Settings, cameras: int, progress: Callable[[int, int], 
             fps=settings.demo_fps,
             width=_WIDTH,
             height=_HEIGHT,
+            jobs=cores(settings),
             progress=progress,
         )
     return folder

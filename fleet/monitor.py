@@ -6,6 +6,7 @@ captured -> read       capture time of a frame, to the moment a SELECT gives its
 """
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -187,4 +188,5 @@ def percentile(values: list[int], share: float) -> float:
     if not values:
         return float("nan")
     ordered = sorted(values)
-    return float(ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))])
+    # the small number keeps 0.99 * 100 from being a hair over 99
+    return float(ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)])

@@ -17,6 +17,7 @@ from fleet.terminal import err, print_json, progress_bar
 @click.option("--codec", type=click.Choice(["jpeg", "h264"]), default="jpeg", show_default=True)
 @click.option("--condition", "conditions", multiple=True, help="Such as night+rain; given to the cameras in turn.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make; may exist when empty.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that render.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def simulate(
     seed: int,
@@ -28,6 +29,7 @@ def simulate(
     codec: str,
     conditions: tuple[str, ...],
     out: Path,
+    jobs: int,
     as_json: bool,
 ) -> None:
     """Render a drive of CAMERAS dash cams, and the truth of every vehicle that they pass.
@@ -48,6 +50,7 @@ def simulate(
             height=height,
             codec="h264" if codec == "h264" else "jpeg",
             conditions=conditions or None,
+            jobs=jobs,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if as_json:
