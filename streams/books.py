@@ -92,6 +92,7 @@ class CameraBook:
         out: list[Outgoing] = []
         now = self._clock.monotonic()
         touched: set[bytes] = set()
+        closed: set[bytes] = set()
         applied: list[Record] = []
         for record in batch:
             try:
@@ -102,10 +103,18 @@ class CameraBook:
                 continue
             out += self._apply(record, message, applied)
             applied.append(record)
-            if not isinstance(message, CloseTracks) and record.key is not None:
-                self._heard[record.key] = now
-                touched.add(record.key)
+            key = record.key or b""
+            if isinstance(message, CloseTracks):
+                touched.discard(key)
+                closed.add(key)
+            else:
+                self._heard[key] = now
+                touched.add(key)
+                closed.discard(key)
         out += self._tell_cameras(touched, now)
+        for key in closed:
+            self._told.pop(key, None)
+            out.append(self._camera(key, "silent"))
         return out
 
     @staticmethod

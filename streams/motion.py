@@ -21,7 +21,9 @@ _SIGMA_NEW = 6.0
 _BASE_S = 0.12
 _SAME_TEXT_BONUS = 2.5
 _SAME_TEXT_MOTION = 5.0
-_PER_DIFFERENCE = 3.0
+_PER_DIFFERENCE = 1.0
+_PER_SURE_DIFFERENCE = 2.0
+_STRANGE = 2.5
 _OTHER_VEHICLE = 2.4
 """From this text distance on, two sure texts are two vehicles, wherever they are."""
 _LOOKALIKE = 0.35
@@ -120,7 +122,9 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
         return min(motion, _SAME_TEXT_MOTION) - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)
     if text >= _OTHER_VEHICLE and sure > 0.5:
         return math.inf
-    return motion + _PER_DIFFERENCE * text * (0.25 + 0.75 * sure)
+    # even a blurred read seldom gets more than half of a plate wrong
+    strange = _STRANGE if text > 0.5 * max(len(offer.text), len(track.lead)) else 0.0
+    return motion + text * (_PER_DIFFERENCE + _PER_SURE_DIFFERENCE * sure) + strange
 
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:

@@ -30,6 +30,8 @@ class TrackerSettings:
     """A single read this sure opens a sighting at once."""
     keep_confidence: float = 0.6
     """A single read this sure is kept when its track closes."""
+    keep_likeness: float = 0.7
+    """Several reads that are unsure, but this much like the vote on average, are kept when their track closes."""
     still_confidence: float = 0.5
     """A single read of a still picture this sure is a sighting."""
     update_s: float = 1.0

@@ -54,7 +54,16 @@ def opens(track: Track, said: Vote, settings: TrackerSettings) -> bool:
 
 def remains(track: Track, said: Vote, settings: TrackerSettings) -> bool:
     """True when a track that closes untold is a sighting all the same."""
-    return opens(track, said, settings) or said.confidence >= settings.keep_confidence
+    if opens(track, said, settings) or said.confidence >= settings.keep_confidence:
+        return True
+    return track.frames >= settings.agree_reads and likeness(track, said.plate) >= settings.keep_likeness
+
+
+def likeness(track: Track, plate: str) -> float:
+    """How much the track's reads resemble `plate` on average, 0..1: low for what is no plate at all."""
+    looks = track.looks
+    near = sum(max(0.0, 1.0 - distance(k.ballot.text, plate) / len(plate)) for k in looks if plate)
+    return near / len(looks)
 
 
 def improved(track: Track, said: Vote, winner: Look) -> bool:

@@ -20,6 +20,7 @@ FULL_HEIGHT_PX = 22.0
 MAX_CANDIDATES = 5
 _ALTERNATIVES = 3
 _MIN_SHARE = 1e-3
+_PRIOR = 1.5
 
 
 class Ballot(msgspec.Struct, array_like=True, frozen=True):
@@ -123,6 +124,17 @@ def _ranked(positions: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str,
     return beam
 
 
+def _agreement(ballots: Sequence[Ballot], weight: Sequence[float], plate: str) -> float:
+    """Least confidence that reads which agree to the letter deserve, however unsure each of them was.
+
+    Two reads do not make the same mistake by chance; that they make it for the same cause stays possible.
+    """
+    agreeing = [w for ballot, w in zip(ballots, weight, strict=True) if ballot.text == plate]
+    if len(agreeing) < 2:
+        return 0.0
+    return len(agreeing) / (len(agreeing) + _PRIOR) * sum(agreeing) / sum(weight)
+
+
 def _region(ballots: Sequence[Ballot], weight: Sequence[float]) -> tuple[str, float]:
     shares: dict[str, float] = {}
     for ballot, w in zip(ballots, weight, strict=True):
@@ -150,9 +162,14 @@ def vote(ballots: Sequence[Ballot]) -> Vote:
     ranked = _ranked([_sharpen(pool, power) for pool in pools])
     ranked = [(text, p) for text, p in ranked if text] or [(reference, 0.0)]
     region, region_confidence = _region(ordered, weight)
-    total = max(1.0, sum(p for _, p in ranked))
-    candidates = tuple(Candidate(text, p / total) for text, p in ranked[:MAX_CANDIDATES] if p >= _MIN_SHARE)
-    plate, confidence = ranked[0][0], ranked[0][1] / total
+    plate, confidence = ranked[0]
+    floor = _agreement(ordered, weight, plate)
+    if floor > confidence:
+        # what the agreeing reads take, the others lose
+        rest = (1.0 - floor) / max(1e-9, 1.0 - confidence)
+        ranked = [(plate, floor), *((text, p * rest) for text, p in ranked[1:])]
+    candidates = tuple(Candidate(text, min(1.0, p)) for text, p in ranked[:MAX_CANDIDATES] if p >= _MIN_SHARE)
+    plate, confidence = ranked[0][0], min(1.0, ranked[0][1])
     if not candidates:
         candidates = (Candidate(plate, confidence),)
     return Vote(plate, confidence, candidates, region, region_confidence)
