@@ -1,7 +1,7 @@
 """One camera's frames: a world and a frame number in, a picture and the truth about its plates out."""
 
 from dataclasses import dataclass
-from math import acos, degrees, hypot, pi
+from math import hypot, pi
 
 import cv2
 import numpy as np
@@ -12,12 +12,14 @@ from cameras.simulator.geometry import Camera, Floats, View, quad_height
 from cameras.simulator.light import Conditions, light_for
 from cameras.simulator.plates import paint_plate, plate_corners
 from cameras.simulator.route import Pose
+from cameras.simulator.sightline import CELL_PX, contrast, fill_inside, hidden_share, inside, turned_away
 from cameras.simulator.stage import Stage
 from cameras.simulator.truth import (
     MAX_HIDDEN,
     MAX_HIDDEN_LEGIBLE,
     MAX_SMEAR,
     MAX_TURN_DEG,
+    MIN_CONTRAST,
     MIN_LEGIBLE_PX,
     MIN_TOLD_PX,
     MIN_VISIBLE_PX,
@@ -33,8 +35,6 @@ _EYE_AHEAD_M = 0.35
 _SHUTTER_S = {"sun": 1 / 640, "overcast": 1 / 320, "dusk": 1 / 160, "night": 1 / 110}
 _COARSE_M = 24.0
 """Vehicles farther than this are drawn with fewer faces."""
-_COARSE = 8
-"""Pixels of a cell of the map of what is hidden behind nearer vehicles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,19 @@ class _Seen:
     closing: float
     """Metres per second that it comes nearer."""
     braking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _PlateSeen:
+    """A plate in the frame that is being painted."""
+
+    actor: int
+    end: str
+    corners: Floats
+    height: float
+    turned: float
+    hidden: float
+    smear: float
 
 
 class CameraView:
@@ -109,15 +122,15 @@ class CameraView:
         if self._cone is not None:
             cv2.multiply(canvas, self._cone, dst=canvas, scale=1 / 255)
         seen = self._vehicles(frame, view)
-        rows: list[Observation] = []
+        told: list[_PlateSeen] = []
         # the painter's way: farthest first
         for vehicle, thing in self._stage.in_order(view, [(v.ahead, v) for v in seen]):
             if thing is not None:
                 self._stage.draw(canvas, thing, view, t)
             elif vehicle is not None:
-                rows += self._draw_vehicle(canvas, vehicle, seen, view, info, plates)
+                told += self._draw_vehicle(canvas, vehicle, seen, view, plates)
         self._lens.finish(canvas, frame, t)
-        return canvas, rows
+        return canvas, [self._observe(plate, info) for plate in told]
 
     def _vehicles(self, frame: int, view: View) -> list[_Seen]:
         """All that may be seen, nearest first; who is wholly behind others is left out."""
@@ -125,7 +138,7 @@ class CameraView:
         ahead = (traffic.s[frame] - view.s + length / 2) % length - length / 2
         near = np.flatnonzero((ahead > -7.0) & (ahead < _SEE_M))
         near = near[np.argsort(ahead[near], kind="stable")]
-        taken = np.zeros((self._camera.height // _COARSE + 2, self._camera.width // _COARSE + 2), np.uint8)
+        taken = np.zeros((self._camera.height // CELL_PX + 2, self._camera.width // CELL_PX + 2), np.uint8)
         out = []
         for index in near.tolist():
             if index == self._actor:
@@ -136,11 +149,11 @@ class CameraView:
             placed = vehicles.place(self._look(index, z > _COARSE_M), self._camera, view, z, right, turn)
             if placed is None:
                 continue
-            x0, y0, x1, y1 = (v // _COARSE for v in placed.box)
+            x0, y0, x1, y1 = (v // CELL_PX for v in placed.box)
             if taken[y0 : y1 + 1, x0 : x1 + 1].all():
                 continue
             if x1 - x0 > 2:
-                _fill_inside(taken, placed)
+                fill_inside(taken, placed)
             speed, before = float(traffic.speed[frame, index]), float(traffic.speed[max(frame - 1, 0), index])
             braking = not actor.parked and (speed < before - 0.15 or speed < 0.2)
             closing = view.speed + (speed if actor.oncoming else -speed)
@@ -155,8 +168,8 @@ class CameraView:
         return self._looks[key]
 
     def _draw_vehicle(
-        self, canvas: Image, seen: _Seen, everyone: list[_Seen], view: View, info: FrameInfo, plates: bool
-    ) -> list[Observation]:
+        self, canvas: Image, seen: _Seen, everyone: list[_Seen], view: View, plates: bool
+    ) -> list[_PlateSeen]:
         light, camera = self._light, self._camera
         actor = self._world.traffic.actors[seen.actor]
         away = seen.right - view.lateral + float(view.bend(max(seen.ahead, 0.0)))
@@ -167,7 +180,7 @@ class CameraView:
         for end in ("rear", "front"):
             if not seen.placed.sees(end):
                 continue
-            row = self._plate(canvas, seen, end, everyone, view, info, beam, plates)
+            row = self._plate(canvas, seen, end, everyone, view, beam, plates)
             if row is not None:
                 rows.append(row)
         if "shadows" in self.conditions.effects and seen.ahead < _COARSE_M:
@@ -204,67 +217,93 @@ class CameraView:
             return
         scale = self._camera.focal / float(space[:, 2].mean())
         size = (1.9 if oncoming else 0.9) * (1.0 if self._light.night else 0.6)
+        if self._light.wet:
+            self._mirror(canvas, space, view, name, scale)
         for x, y in self._camera.project(space, view.shake):
             weather.add_glow(canvas, self._glows[name], float(x), float(y), min(300, round(size * scale) + 10))
 
+    def _mirror(self, canvas: Image, space: Floats, view: View, name: str, scale: float) -> None:
+        """The wet road's reflection of lamps: a streak below each, as far under the road as they are above it."""
+        below = space * np.array([1.0, -1.0, 1.0], np.float32)
+        for x, y in self._camera.project(below, view.shake):
+            weather.add_streak(canvas, self._glows[name], float(x), float(y), min(220, round(1.3 * scale) + 8))
+
     def _plate(
-        self,
-        canvas: Image,
-        seen: _Seen,
-        end: str,
-        everyone: list[_Seen],
-        view: View,
-        info: FrameInfo,
-        beam: float,
-        plates: bool,
-    ) -> Observation | None:
-        wearer = self._world.wearers[seen.actor]
-        picture = sprite(wearer)
+        self, canvas: Image, seen: _Seen, end: str, everyone: list[_Seen], view: View, beam: float, plates: bool
+    ) -> _PlateSeen | None:
+        """Paint one plate; None when there is none to tell of."""
+        picture = sprite(self._world.wearers[seen.actor])
         local = plate_corners(seen.placed.look.model, picture, end)
         if local is None:
             return None
         space = view.place(local, seen.ahead, seen.right, seen.yaw)
         if space[:, 2].min() < 1.0:
             return None
-        turned = _turned_away(space, self._camera.mount_height)
-        if turned > 88.0:
-            return None
+        turned = turned_away(space, self._camera.mount_height)
         corners = self._camera.project(space, view.shake)
         height = quad_height(corners)
-        size = (self._camera.width, self._camera.height)
-        if height < 2.0 or corners[:, 0].max() < 0 or corners[:, 0].min() > size[0] or corners[:, 1].min() > size[1]:
+        x, y = corners[:, 0], corners[:, 1]
+        if (
+            turned > 88.0
+            or height < 2.0
+            or x.max() < 0
+            or x.min() > self._camera.width
+            or y.min() > self._camera.height
+        ):
             return None
         if plates:
             veil = 1 - float(np.exp(-seen.ahead / self._light.haze_m))
-            paint_plate(canvas, picture, corners, self._plate_gain(seen, beam), veil * 0.8)
+            paint_plate(canvas, picture, corners, self._plate_gain(seen, end, beam), veil * 0.8)
         if height < MIN_TOLD_PX:
             return None
-        hidden = _hidden(corners, seen, everyone)
-        inside = bool(
-            (corners >= 0).all() and (corners[:, 0] <= size[0] - 1).all() and (corners[:, 1] <= size[1] - 1).all()
+        hidden = hidden_share(corners, seen.placed, (other.placed for other in everyone))
+        motion = self._motion(seen, (float(x.mean()), float(y.mean())), float(space[:, 2].mean()))
+        return _PlateSeen(seen.actor, end, corners, height, turned, hidden, hypot(*motion))
+
+    def _observe(self, plate: _PlateSeen, info: FrameInfo) -> Observation:
+        """What is true of a plate, judged in the finished picture."""
+        wearer, actor = self._world.wearers[plate.actor], self._world.traffic.actors[plate.actor]
+        visible = (
+            inside(plate.corners, (self._camera.width, self._camera.height))
+            and plate.turned <= MAX_TURN_DEG
+            and plate.height >= MIN_VISIBLE_PX
+            and plate.hidden <= MAX_HIDDEN
         )
-        visible = inside and turned <= MAX_TURN_DEG and height >= MIN_VISIBLE_PX and hidden <= MAX_HIDDEN
-        centre = corners.mean(axis=0)
-        smear = float(np.hypot(*self._motion(seen, (float(centre[0]), float(centre[1])), float(space[:, 2].mean()))))
+        levels = contrast(self._canvas, plate.corners) if visible else 0.0
         covered = wearer.cover == "opaque"
         legible = (
             visible
             and not covered
-            and height >= MIN_LEGIBLE_PX
-            and hidden <= MAX_HIDDEN_LEGIBLE
-            and smear <= max(1.5, MAX_SMEAR * height)
+            and not sprite(wearer).buried
+            and plate.height >= MIN_LEGIBLE_PX
+            and plate.hidden <= MAX_HIDDEN_LEGIBLE
+            and plate.smear <= max(1.5, MAX_SMEAR * plate.height)
+            and levels >= MIN_CONTRAST
         )
-        actor = self._world.traffic.actors[seen.actor]
-        names = (*self.conditions.names, *wearer.conditions)
         return Observation(
-            self.camera_id, info.seq, info.captured_at, wearer.vehicle_id, wearer.spec.text, wearer.spec.region,
-            actor.kind, end, corners, height, hidden, visible, legible, covered, names, smear,
-        )  # fmt: skip
+            camera_id=self.camera_id,
+            seq=info.seq,
+            captured_at=info.captured_at,
+            vehicle_id=wearer.vehicle_id,
+            plate=wearer.spec.text,
+            region=wearer.spec.region,
+            kind=actor.kind,
+            end=plate.end,
+            corners=plate.corners,
+            height_px=plate.height,
+            occluded=plate.hidden,
+            visible=visible,
+            legible=legible,
+            covered=covered,
+            conditions=(*self.conditions.names, *wearer.conditions),
+            smear_px=plate.smear,
+            contrast=levels,
+        )
 
-    def _plate_gain(self, seen: _Seen, beam: float) -> Floats:
+    def _plate_gain(self, seen: _Seen, end: str, beam: float) -> Floats:
         """How brightly the plate is lit, BGR factors."""
         light = self._light
-        facing = np.array([np.sin(seen.yaw), 0.0, np.cos(seen.yaw)]) * -1.0
+        facing = np.array([np.sin(seen.yaw), 0.0, np.cos(seen.yaw)]) * (-1.0 if end == "rear" else 1.0)
         sun = max(0.0, float(facing @ np.array(light.sun)))
         gain = np.array(light.ambient) * 0.98 + np.array(light.sun_colour) * sun
         if light.night:
@@ -277,51 +316,3 @@ def _shadow_edge(s: float) -> float | None:
     """Where a shadow's edge crosses a vehicle that stands at `s`, metres right of its middle; None: all in the sun."""
     along = s % 27.0
     return None if along > 15.0 else along * 0.45 - 2.6
-
-
-def _turned_away(space: Floats, eye_height: float) -> float:
-    """Angle between a plate's normal and the line to the lens, degrees. `space`: its corners in the camera's frame."""
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = space.tolist()
-    ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, dx - ax, dy - ay, dz - az
-    normal = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
-    middle = ((ax + cx) / 2, (ay + cy) / 2 - eye_height, (az + cz) / 2)
-    dot = sum(a * b for a, b in zip(normal, middle, strict=True))
-    return degrees(acos(max(-1.0, min(1.0, -dot / max(hypot(*normal) * hypot(*middle), 1e-9)))))
-
-
-def _fill_inside(taken: NDArray[np.uint8], placed: vehicles.Placed) -> None:
-    """Mark the cells that lie wholly behind a vehicle: a box well inside its outline."""
-    x0, y0, x1, y1 = placed.box
-    w, h = x1 - x0, y1 - y0
-    left, right = int(np.ceil((x0 + 0.2 * w) / _COARSE)), int((x1 - 0.2 * w) // _COARSE)
-    top, bottom = int(np.ceil((y0 + 0.12 * h) / _COARSE)), int((y1 - 0.16 * h) // _COARSE)
-    taken[top:bottom, left:right] = 1
-    # between the sills the body is as wide as its box
-    left, right = int(np.ceil((x0 + 0.04 * w) / _COARSE)), int((x1 - 0.04 * w) // _COARSE)
-    top = int(np.ceil((y0 + 0.5 * h) / _COARSE))
-    taken[top:bottom, left:right] = 1
-
-
-def _hidden(corners: Floats, seen: _Seen, everyone: list[_Seen]) -> float:
-    """Share of the plate that nearer vehicles cover, 0..1."""
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    nearer = [
-        other
-        for other in everyone
-        if other.ahead < seen.ahead - 0.5
-        and other.placed.box[0] < high[0]
-        and other.placed.box[2] > low[0]
-        and other.placed.box[1] < high[1]
-        and other.placed.box[3] > low[1]
-    ]
-    if not nearer:
-        return 0.0
-    scale = 48.0 / max(float(high[1] - low[1]), 1.0)
-    shape = (52, int((high[0] - low[0]) * scale) + 4)
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillConvexPoly(mask, ((corners - low) * scale).round().astype(np.int32), 1)
-    whole = int(mask.sum())
-    for other in nearer:
-        hull = ((other.placed.hull[:, 0].astype(np.float32) / 16 - low) * scale).round()
-        cv2.fillConvexPoly(mask, np.clip(hull, -30000, 30000).astype(np.int32), 0)
-    return 1.0 - int(mask.sum()) / max(whole, 1)

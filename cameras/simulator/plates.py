@@ -16,6 +16,7 @@ _SOURCE_PX = 144
 """Height at which a plate is drawn once; every frame shrinks from there."""
 _LEVELS = 5
 _OVERSAMPLE = 3
+_BURIED = 0.8
 _TINY_PX = 6.5
 """Below this height nobody can read a plate, and a plain warp of its smallest picture will do."""
 
@@ -30,6 +31,8 @@ class PlateSprite:
     levels: tuple[Image, ...]
     """BGR, each half the size of the one before."""
     dirty: bool
+    buried: bool
+    """So dirty that characters are gone."""
     cover: str
     """`` none, `tinted` a smoked pane that can be read through, `opaque` a cloth or case that cannot."""
 
@@ -38,8 +41,9 @@ def make_sprite(spec: PlateSpec, seed: int, dirty: bool, cover: str) -> PlateSpr
     """Draw a plate with what lies on it."""
     rng = np.random.default_rng(seed)
     flat = render_plate(spec, height_px=_SOURCE_PX)
+    buried = False
     if dirty:
-        flat = _soil(flat, rng)
+        flat, buried = _soil(flat, rng)
     if cover == "tinted":
         flat = (flat * 0.42 + 22).astype(np.uint8)
         flat[: flat.shape[0] // 3] += 18
@@ -51,21 +55,24 @@ def make_sprite(spec: PlateSpec, seed: int, dirty: bool, cover: str) -> PlateSpr
         last = levels[-1]
         size = (max(2, last.shape[1] // 2), max(2, last.shape[0] // 2))
         levels.append(cv2.resize(last, size, interpolation=cv2.INTER_AREA).astype(np.uint8))
-    return PlateSprite(spec, width, height, tuple(levels), dirty, cover)
+    return PlateSprite(spec, width, height, tuple(levels), dirty, buried, cover)
 
 
-def _soil(flat: Image, rng: np.random.Generator) -> Image:
-    """Splashes of mud, thicker towards the lower edge."""
+def _soil(flat: Image, rng: np.random.Generator) -> tuple[Image, bool]:
+    """Splashes of mud, thicker towards the lower edge; True when a character's worth is hidden."""
     h, w = flat.shape[:2]
     coarse, fine = rng.random((max(3, h // 24), max(4, w // 24))), rng.random((h // 6, w // 6))
     noise = cv2.resize(coarse.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC) + 0.45 * cv2.resize(
         fine.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC
     )
     ramp = np.linspace(0.0, 0.42, h, dtype=np.float32)[:, None]
-    bare, most = float(rng.uniform(0.45, 0.62)), float(rng.uniform(0.6, 0.9))
+    bare, most = float(rng.uniform(0.3, 0.62)), float(rng.uniform(0.55, 0.98))
     cover = np.clip((noise * 0.62 + ramp - bare) * 2.2, 0, most)[..., None]
     mud = np.array([52, 72, 92], np.float32) * float(rng.uniform(0.8, 1.2))
-    return np.clip(flat * (1 - cover) + mud * cover, 0, 255).astype(np.uint8)
+    soiled = np.clip(flat * (1 - cover) + mud * cover, 0, 255).astype(np.uint8)
+    # over the middle, averaged over about a character
+    thick = cv2.blur(cover[..., 0], (max(1, h // 3), max(1, h // 2)))[h // 4 : -h // 4, w // 12 : -w // 12]
+    return soiled, bool(thick.max() > _BURIED)
 
 
 def _cloth(shape: tuple[int, ...], rng: np.random.Generator) -> Image:

@@ -6,7 +6,9 @@ a new pass. Front and rear plate of one vehicle belong to the same pass when no 
 
 Visible: wholly inside the picture, turned towards the camera by less than MAX_TURN_DEG, at least MIN_VISIBLE_PX high,
 and at most MAX_HIDDEN of it behind something. Legible: visible, at least MIN_LEGIBLE_PX high, at most
-MAX_HIDDEN_LEGIBLE hidden, not under an opaque cover and not smeared by motion over more than a stroke's width.
+MAX_HIDDEN_LEGIBLE hidden, not under an opaque cover or so much dirt that characters are gone, not smeared by motion
+over more than a stroke's width, and with at least MIN_CONTRAST grey levels of contrast left in the picture (before the
+encoder). `covered` says that an opaque cover hides the plate.
 """
 
 from collections.abc import Iterable
@@ -23,6 +25,8 @@ MIN_LEGIBLE_PX = 14.0
 MAX_HIDDEN = 0.5
 MAX_HIDDEN_LEGIBLE = 0.05
 MAX_TURN_DEG = 72.0
+MIN_CONTRAST = 12.0
+"""Standard deviation of grey levels on the recorded plate: below it, night, glare, dirt or a drop has swallowed it."""
 MAX_SMEAR = 0.12
 """Of the plate's height."""
 
@@ -48,6 +52,7 @@ class Observation:
     covered: bool
     conditions: tuple[str, ...]
     smear_px: float
+    contrast: float
 
     def row(self) -> dict[str, Any]:
         """Its line in `truth_frames.jsonl`."""
@@ -66,6 +71,7 @@ class Observation:
             "occluded": round(self.occluded, 3),
             "covered": self.covered,
             "smear_px": round(self.smear_px, 2),
+            "contrast": round(self.contrast, 1),
         }
 
 

@@ -70,6 +70,23 @@ def add_glow(canvas: Image, sprite: Image, x: float, y: float, size: int) -> Non
     cv2.add(region, shown[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0], dst=region)
 
 
+def add_streak(canvas: Image, sprite: Image, x: float, y: float, size: int) -> None:
+    """Add a bloom drawn out downwards, as a wet road shows it, dimmer than the lamp."""
+    size = max(8, size // 8 * 8)
+    narrow = max(3, size // 4)
+    key = (id(sprite), -size)
+    if key not in _SIZED or _SIZED[key][0] is not sprite:
+        shrunk = cv2.resize(sprite, (narrow, size), interpolation=cv2.INTER_AREA)
+        _SIZED[key] = (sprite, np.asarray(cv2.convertScaleAbs(shrunk, alpha=0.55), np.uint8))
+    shown = _SIZED[key][1]
+    height, width = canvas.shape[:2]
+    x0, y0 = round(x - narrow / 2), round(y - size / 2)
+    cx0, cy0, cx1, cy1 = max(0, x0), max(0, y0), min(width, x0 + narrow), min(height, y0 + size)
+    if cx0 < cx1 and cy0 < cy1:
+        region = canvas[cy0:cy1, cx0:cx1]
+        cv2.add(region, shown[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0], dst=region)
+
+
 def streak_region(canvas: Image, box: tuple[int, int, int, int], dx: float, dy: float) -> None:
     """Blur a box along a motion of (dx, dy) pixels: halves of the way averaged again and again."""
     x0, y0, x1, y1 = box

@@ -78,6 +78,7 @@ def test_visible_and_legible_mean_what_they_say(watched: list[Observation]) -> N
             assert seen.visible
             assert not seen.covered
             assert seen.height_px >= 14
+            assert seen.contrast >= 12
     assert any(s.legible for s in watched)
     assert any(s.occluded > 0.5 and not s.visible for s in watched)
 
@@ -91,7 +92,7 @@ def test_plate_sizes_are_those_of_a_dash_cam(watched: list[Observation]) -> None
 def observation(at: int, *, visible: bool = True, vehicle: str = "v1", height: float = 20.0) -> Observation:
     return Observation(
         "camera-01", at // 200, at, vehicle, "AB123", "DE", "hatch", "rear", np.zeros((4, 2), np.float32),
-        height, 0.0, visible, visible, False, ("sun",), 0.0,
+        height, 0.0, visible, visible, False, ("sun",), 0.0, 50.0,
     )  # fmt: skip
 
 
