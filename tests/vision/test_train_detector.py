@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from vision.detector import Architecture, TorchDetector
+from vision.detector import STRIDE, Architecture, TorchDetector
 from vision.plates import random_plate, render_plate
 from vision.training.data import DataError, load_scenes
-from vision.training.detector_data import STRIDE, SampleMaker, collate
+from vision.training.detector_data import SampleMaker, collate
 from vision.training.detector_loss import detector_loss
 from vision.training.drives import load_drive
 from vision.training.pasting import Label, paste_plates

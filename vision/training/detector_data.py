@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.detector import STRIDE
 from vision.training.data import Crop, PlateLabel, Scene
 from vision.training.pasting import Label, lay_words, paste_plates
 from vision.training.wear import wear
 from vision.types import Image
 
-STRIDE = 8
 PARTIAL = frozenset({"open-lpr", "robertlucian"})
 """Sources whose pictures show plates that nobody annotated."""
 TIGHT = frozenset({"openalpr-benchmarks-us-states"})

@@ -29,8 +29,8 @@ class Outcome:
     source: str
     plates: int
     scores: list[tuple[float, bool]] = field(default_factory=list)
-    overlaps: list[float] = field(default_factory=list)
-    """IoU of each found plate."""
+    overlaps: list[tuple[float, float]] = field(default_factory=list)
+    """Confidence and IoU of each detection that found a plate."""
 
 
 def evaluate(
@@ -99,7 +99,7 @@ def match(scene: Scene, detections: Sequence[Detection]) -> Outcome:
         hit = overlap >= 0.5
         if hit:
             free.discard(best)
-            outcome.overlaps.append(overlap)
+            outcome.overlaps.append((detection.confidence, overlap))
         outcome.scores.append((detection.confidence, hit))
     return outcome
 
@@ -114,7 +114,7 @@ def summarise(outcomes: Sequence[Outcome], threshold: float) -> dict[str, dict[s
     for source, members in sorted(groups.items()):
         plates = sum(outcome.plates for outcome in members)
         passed = [hit for outcome in members for score, hit in outcome.scores if score >= threshold]
-        overlaps = [value for outcome in members for value in outcome.overlaps]
+        overlaps = [value for outcome in members for score, value in outcome.overlaps if score >= threshold]
         table[source] = {
             "images": len(members),
             "plates": plates,
