@@ -7,8 +7,8 @@ COPY requirements.lock ./
 # every package is checked against its hash; wheels only, so that nothing is compiled and no code of theirs runs here
 RUN /opt/platefleet/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
 COPY . .
-RUN /opt/platefleet/bin/pip install "setuptools>=77" \
- && /opt/platefleet/bin/pip install --no-deps --no-build-isolation . \
+# built by the locked setuptools, without a look at the registry
+RUN /opt/platefleet/bin/pip install --no-deps --no-build-isolation --no-index . \
  && /opt/platefleet/bin/platefleet --version
 
 FROM python:3.11-slim
