@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas import ids, topics
 from schemas.codec import (
@@ -60,8 +61,6 @@ def test_reads_that_do_not_fit(data: bytes) -> None:
     still=st.booleans(),
 )
 def test_frame_headers_survive(seq: int, camera_id: str, lat: float | None, still: bool) -> None:
-    from msgspec.structs import replace
-
     header = replace(HEADER, seq=seq, camera_id=camera_id, lat=lat, still=still)
     assert decode_frame_header(encode_frame_header(header)) == header
 

@@ -1,0 +1,238 @@
+"""The pure parts: cutting SQL, finding where data begin, the guard, encodings, formats, Native, settings of errors."""
+
+import gzip
+import io
+import zlib
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store import native
+from store.encodings import ENCODINGS, choose, chunks, compressor
+from store.guard import refusal
+from store.interface import StoreMisconfigured, StoreRejected, StoreUnavailable, as_store_error, error_code, redact
+from store.owner_formats import content_type, http_status
+from store.owner_request import Access, RequestError, check_access, parse
+from store.sqltext import insert_head, output_format, split_statements
+from store.values import parameter_text
+
+
+def test_statements_are_cut_at_semicolons_that_are_ones() -> None:
+    script = "-- a; b\nSELECT ';', \"a;b\", `c;d` /* ; */;\n\n# ! x;y\nSELECT 'it''s; \\'fine';  ;\n-- end;\n"
+    assert [(one.text, one.line) for one in split_statements(script)] == [
+        ("SELECT ';', \"a;b\", `c;d`", 2),
+        ("SELECT 'it''s; \\'fine'", 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "head", "format", "data"),
+    [
+        ("INSERT INTO t FORMAT TSV\n1\t2", "INSERT INTO t", "TSV", "1\t2"),
+        ("insert into t(a, `b format`) format Native\r\n\0\1", "insert into t(a, `b format`)", "Native", "\0\1"),
+        ("INSERT INTO t SETTINGS a = 1 FORMAT JSONEachRow {}", "INSERT INTO t SETTINGS a = 1", "JSONEachRow", "{}"),
+        ("/* x */ INSERT INTO t VALUES (1, 'FORMAT')", "/* x */ INSERT INTO t", "Values", " (1, 'FORMAT')"),
+        ("INSERT INTO t FORMAT CSV", "INSERT INTO t", "CSV", ""),
+        ("INSERT INTO t FORMAT TSV;\n\nx", "INSERT INTO t", "TSV", "\nx"),
+    ],
+)
+def test_an_insert_s_data_begin_after_its_format(sql: str, head: str, format: str, data: str) -> None:
+    found = insert_head(sql)
+    assert found is not None
+    assert (found.head, found.format, sql[found.data_start :]) == (head, format, data)
+
+
+@pytest.mark.parametrize("sql", ["", "SELECT 1", "INSERT INTO t SELECT 1 FORMAT TSV", "INSERT INTO t", "(("])
+def test_what_is_no_insert_with_data(sql: str) -> None:
+    assert insert_head(sql) is None
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_looked_at(sql: str) -> None:
+    insert_head(sql)
+    output_format(sql)
+    split_statements(sql)
+    refusal(sql, "UNKNOWN", read_only=False)
+
+
+@pytest.mark.parametrize(
+    ("sql", "format"),
+    [
+        ("SELECT 1 FORMAT JSON", "JSON"),
+        ("SELECT 1 FORMAT `CSV` ;", "CSV"),
+        ("SELECT 1 FORMAT JSON SETTINGS a = 1", "JSON"),
+        ("SELECT 1 AS format", None),
+        ("SELECT format FROM t", None),
+        ("SELECT 'FORMAT JSON'", None),
+        ("SELECT * FROM (SELECT 1 FORMAT TSV)", None),
+    ],
+)
+def test_the_format_that_is_asked_for(sql: str, format: str | None) -> None:
+    assert output_format(sql) == format
+
+
+@pytest.mark.parametrize(
+    ("sql", "query_class", "code"),
+    [
+        ("SELECT domain(url) FROM t", "READ_ONLY", None),
+        ("SELECT file FROM t", "READ_ONLY", None),
+        ("SELECT 'file(1)'", "READ_ONLY", None),
+        ("SELECT * FROM File('/x')", "READ_ONLY", 497),
+        ("SELECT * FROM \"url\" ('x')", "READ_ONLY", 497),
+        ("SELECT * FROM Python(x)", "READ_ONLY", 497),
+        ("CREATE DICTIONARY d (a Int8) SOURCE(EXECUTABLE(COMMAND 'id'))", "MUTATING", 497),
+        ("CREATE FUNCTION f AS (a) -> a + 1", "MUTATING_GLOBAL", None),
+        ("CREATE OR REPLACE FUNCTION f AS (a) -> a + 1", "MUTATING_GLOBAL", None),
+        ("CREATE FUNCTION f ENGINE = x AS 1", "MUTATING_GLOBAL", 497),
+        ("CREATE NAMED COLLECTION c AS a = 1", "MUTATING_GLOBAL", 497),
+        ("SYSTEM FLUSH LOGS", "CONTROL", None),
+        ("SYSTEM KILL", "CONTROL", 497),
+        ("SYSTEM", "CONTROL", 497),
+        ("ATTACH TABLE t FROM '/x'", "CONTROL", 497),
+        ("KILL QUERY WHERE 1", "CONTROL", None),
+        ("SELECT 1 INTO OUTFILE 'x'", "CONTROL", 358),
+    ],
+)
+def test_the_guard(sql: str, query_class: str, code: int | None) -> None:
+    found = refusal(sql, query_class, read_only=False)
+    assert (found[0] if found else None) == code
+
+
+def test_the_guard_for_readers() -> None:
+    assert refusal("DROP TABLE t", "MUTATING", read_only=True) == (
+        164,
+        "Cannot execute query in readonly mode. (READONLY)",
+    )
+    assert refusal("SELECT 1", "READ_ONLY", read_only=True) is None
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_encodings_go_both_ways(encoding: str, size: int) -> None:
+    plain = bytes(range(256)) * (size // 256 + 1)
+    plain = plain[:size]
+    packer = compressor(encoding)
+    packed = b"".join(packer.feed(plain[at : at + 100_000]) for at in range(0, size, 100_000)) + packer.finish()
+    assert b"".join(chunks(io.BytesIO(packed), encoding)) == plain
+
+
+def test_raw_deflate_is_read_too() -> None:
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(b"hello" * 100) + packer.flush()
+    assert b"".join(chunks(io.BytesIO(packed), "deflate")) == b"hello" * 100
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4", "br", "snappy-framed"])
+def test_content_that_is_not_of_its_encoding(encoding: str) -> None:
+    with pytest.raises(ValueError, match=r"compress"):
+        list(chunks(io.BytesIO(b"plain text, no more"), encoding))
+
+
+def test_cut_off_content() -> None:
+    with pytest.raises(ValueError, match="cannot decompress"):
+        list(chunks(io.BytesIO(gzip.compress(b"x" * 1000)[:-9]), "gzip"))
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", None),
+        ("identity", None),
+        ("br;q=0, GZIP", "gzip"),
+        ("zstd, gzip", "zstd"),
+        ("snappy, deflate;q=0.5", "deflate"),
+    ],
+)
+def test_the_encoding_that_is_chosen(accept: str, chosen: str | None) -> None:
+    assert choose(accept) == chosen
+
+
+@pytest.mark.parametrize(
+    ("format", "type"),
+    [
+        ("TSV", "text/tab-separated-values; charset=UTF-8"),
+        ("CSVWithNames", "text/csv; charset=UTF-8; header=present"),
+        ("JSONEachRow", "application/x-ndjson; charset=UTF-8"),
+        ("JSONCompact", "application/json; charset=UTF-8"),
+        ("RowBinary", "application/octet-stream"),
+        ("PrettyCompact", "text/plain; charset=UTF-8"),
+    ],
+)
+def test_content_types(format: str, type: str) -> None:
+    assert content_type(format) == type
+
+
+def test_http_statuses() -> None:
+    assert [http_status(code) for code in (62, 60, 516, 497, 194, 159, 241)] == [400, 404, 403, 403, 401, 408, 500]
+
+
+def test_requests_are_parsed() -> None:
+    pairs = [("query", "SELECT "), ("param_a", "1"), ("max_threads", "2"), ("client_protocol_version", "54405")]
+    found = parse("POST", pairs, {"X-ClickHouse-Database": "d", "Accept-Encoding": "gzip"})
+    assert (found.query, found.parameters, found.settings) == ("SELECT ", {"a": "1"}, {"max_threads": "2"})
+    assert (found.database, found.accept, found.read_only) == ("d", "", False)
+    with pytest.raises(RequestError):
+        parse("POST", [("role", "r")], {})
+
+
+def test_access_without_a_password_is_for_this_machine() -> None:
+    for host in ("127.0.0.1:8123", "localhost", "[::1]:8123", ""):
+        check_access(Access(), {}, {"Host": host})
+    with pytest.raises(RequestError, match="not this machine"):
+        check_access(Access(), {}, {"Host": "rebound.example:8123"})
+    check_access(Access("u", "p"), {"user": "u", "password": "p"}, {"Host": "store.example"})
+
+
+def test_passwords_are_not_shown() -> None:
+    assert redact("http://u:p%40s@h:1/d") == "http://u:***@h:1/d"
+    assert redact("http://:p@h/d") == "http://:***@h/d"
+    assert redact("http://h:1/d") == "http://h:1/d"
+
+
+@pytest.mark.parametrize(
+    ("code", "inserting", "kind"),
+    [
+        (62, False, StoreRejected),
+        (60, False, StoreRejected),
+        (60, True, StoreMisconfigured),
+        (241, True, StoreUnavailable),
+        (252, True, StoreUnavailable),
+        (516, False, StoreMisconfigured),
+        (53, True, StoreRejected),
+    ],
+)
+def test_which_error_a_code_is(code: int, inserting: bool, kind: type) -> None:
+    error = as_store_error(f"Code: {code}. DB::Exception: words\nmore", inserting=inserting)
+    assert type(error) is kind
+    assert error.code == code
+    assert "\n" not in str(error)
+    assert error_code("no code") == 0
+
+
+def test_parameters_as_text() -> None:
+    assert parameter_text("a'b\t\\") == "a\\'b\\t\\\\"
+    assert parameter_text(["a'b", None, 1, True]) == "['a\\'b', NULL, 1, true]"
+    assert parameter_text({"k": [1.5]}) == "{'k': [1.5]}"
+    with pytest.raises(StoreRejected, match="bytes"):
+        parameter_text(b"x")
+
+
+def test_native_that_is_cut_off() -> None:
+    whole = native.encode("t", [("a", "UInt64")], [{"a": 1}])
+    assert native.decode(b"") == []
+    assert native.decode(whole + whole) == [{"a": 1}, {"a": 1}]
+    with pytest.raises(StoreUnavailable, match="cut off"):
+        native.decode(whole[:-3])
+
+
+def test_native_of_types_that_the_driver_lacks() -> None:
+    with pytest.raises(StoreRejected, match="query_raw"):
+        native.decode(b"\x01\x01\x01a\x0bVariant(A)" + b"\0" * 40)
+
+
+def test_arrow_is_there() -> None:
+    assert pa.Codec.is_available("zstd")
+    assert pa.Codec.is_available("lz4")
+    assert pa.Codec.is_available("brotli")
