@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 # Ray reads these when it is imported or started: no telemetry, and no environment of its own for `uv run`
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -43,6 +45,7 @@ RESTART_PAUSE_S = 0.5
 MAX_FRUITLESS_DEATHS = 20
 """So many deaths without one finished batch between them end the pool: something is wrong with all readers."""
 _MIN_OBJECT_STORE = 80 << 20
+_TEMP_PREFIX = "pf-ray-"
 _LONGEST_TEMP = 40
 """Ray's socket paths below it must stay under 107 characters."""
 
@@ -311,8 +314,15 @@ def _cause(error: BaseException) -> str:
 
 
 def _temp_folder() -> Path:
-    root = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="pf-ray-", dir=root if len(root) <= _LONGEST_TEMP else "/tmp"))
+    """A folder for Ray's sockets and logs; those of workers that were killed are cleared away."""
+    root = Path(tempfile.gettempdir())
+    if len(str(root)) > _LONGEST_TEMP:
+        root = Path("/tmp")
+    for left in root.glob(f"{_TEMP_PREFIX}*"):
+        owner = left.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=root))
 
 
 @contextlib.contextmanager
