@@ -16,15 +16,15 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import cv2
 
-from cameras.simulator.encoder import Codec, recorder
+from cameras.simulator.encoder import Codec, Recorder, recorder
 from cameras.simulator.light import CONDITIONS, Conditions, conditions_of
 from cameras.simulator.picture import CameraView, FrameInfo
 from cameras.simulator.truth import Observation, passes
@@ -93,10 +93,9 @@ def simulate(
         total = frame_count(seconds, fps) * cameras
         reels = [_Reel(scratch, world, k, w, (width, height), codec, quality) for k, w in enumerate(weathers)]
         report = partial(_report, progress, total) if progress else None
-        observations = _film_all(reels, min(jobs, cameras), report)
-        rows = passes(observations, _ORDER)
+        rows = _film_all(reels, min(jobs, cameras), report)
         _write_lines(scratch / "truth.jsonl", rows)
-        _write_lines(scratch / "truth_frames.jsonl", [o.row() for o in observations])
+        _join([reel.part for reel in reels], scratch / "truth_frames.jsonl")
         names = [f"camera-{k + 1:02d}" for k in range(cameras)]
         about: dict[str, Any] = {
             "seed": seed, "seconds": seconds, "fps": fps, "width": width, "height": height, "codec": codec,
@@ -142,17 +141,21 @@ class _Reel:
     codec: Codec
     quality: int | None
 
+    @property
+    def part(self) -> Path:
+        """Where its lines of `truth_frames.jsonl` gather."""
+        return self.folder / f"truth_frames-{self.number:02d}.part"
+
 
 def _report(progress: Callable[[int, int], None], total: int, done: int) -> None:
     progress(done, total)
 
 
-def _film_all(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] | None) -> list[Observation]:
-    """Record every camera; `report` gets the number of frames done so far."""
+def _film_all(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] | None) -> list[dict[str, Any]]:
+    """Record every camera; their passes. `report` gets the number of frames done so far."""
     if jobs > 1:
         return _film_parallel(reels, jobs, report)
     done = 0
-    observations: list[Observation] = []
 
     def count() -> None:
         nonlocal done
@@ -160,12 +163,10 @@ def _film_all(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] |
         if report:
             report(done)
 
-    for reel in reels:
-        observations += _film(reel, count)
-    return observations
+    return [row for reel in reels for row in _film(reel, count)]
 
 
-def _film_parallel(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] | None) -> list[Observation]:
+def _film_parallel(reels: Sequence[_Reel], jobs: int, report: Callable[[int], None] | None) -> list[dict[str, Any]]:
     # spawned, not forked: the caller may hold threads and broker connections
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
@@ -177,7 +178,7 @@ def _film_parallel(reels: Sequence[_Reel], jobs: int, report: Callable[[int], No
                 result.wait(0.2)
                 if report:
                     report(counter.value)
-        return [seen for result in pending for seen in result.get()]
+        return [row for result in pending for row in result.get()]
 
 
 _counter: Any = None
@@ -189,7 +190,7 @@ def _begin_job(counter: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _film_job(reel: _Reel) -> list[Observation]:
+def _film_job(reel: _Reel) -> list[dict[str, Any]]:
     def count() -> None:
         with _counter.get_lock():
             _counter.value += 1
@@ -197,28 +198,33 @@ def _film_job(reel: _Reel) -> list[Observation]:
     return _film(reel, count)
 
 
-def _film(reel: _Reel, count: Callable[[], None]) -> list[Observation]:
-    """Render and record all frames of one camera."""
+def _film(reel: _Reel, count: Callable[[], None]) -> list[dict[str, Any]]:
+    """Render and record all frames of one camera; its passes."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    world, size = reel.world, reel.size
-    view = CameraView(world, reel.number, reel.conditions, size)
+    view = CameraView(reel.world, reel.number, reel.conditions, reel.size)
     home = reel.folder / view.camera_id
     home.mkdir()
-    files = recorder(reel.codec, home, reel.quality, world.fps, size)
-    lines: list[dict[str, Any]] = []
-    observations: list[Observation] = []
+    files = recorder(reel.codec, home, reel.quality, reel.world.fps, reel.size)
     try:
-        for frame in range(len(world.traffic.s)):
-            image, seen = view.render(frame)
-            observations += seen
-            lines.append({**files.add(image), **_frame_line(view.info(frame), size)})
-            count()
+        with (home / "frames.jsonl").open("w") as frames, reel.part.open("w") as truth:
+            return passes(_shoot(reel, view, files, frames, truth, count), _ORDER)
     finally:
         files.close()
         cv2.setNumThreads(threads)
-    _write_lines(home / "frames.jsonl", lines)
-    return observations
+
+
+def _shoot(
+    reel: _Reel, view: CameraView, files: Recorder, frames: TextIO, truth: TextIO, count: Callable[[], None]
+) -> Iterator[Observation]:
+    """Record frame by frame and hand on what was seen, so that a long drive needs no more memory than a short one."""
+    for frame in range(len(reel.world.traffic.s)):
+        image, seen = view.render(frame)
+        frames.write(_line({**files.add(image), **_frame_line(view.info(frame), reel.size)}))
+        for observation in seen:
+            truth.write(_line(observation.row()))
+            yield observation
+        count()
 
 
 def _frame_line(at: FrameInfo, size: tuple[int, int]) -> dict[str, Any]:
@@ -234,7 +240,19 @@ def _frame_line(at: FrameInfo, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, separators=(",", ":")) + "\n"
+
+
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w") as file:
-        for row in rows:
-            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        file.writelines(map(_line, rows))
+
+
+def _join(parts: Sequence[Path], whole: Path) -> None:
+    """One file of several, which go."""
+    with whole.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, out)
+            part.unlink()

@@ -101,17 +101,20 @@ def tree(rng: np.random.Generator, light: Light) -> tuple[Image, Image]:
     ragged = cv2.resize(rng.normal(0, 90, (h // 5, w // 5)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     edge = cv2.GaussianBlur(crown, (0, 0), 9).astype(np.float32) + ragged * 0.3
     crown = np.asarray(cv2.GaussianBlur(((edge > 118) * 255).astype(np.uint8), (0, 0), 0.9), np.uint8)
-    down, across = np.mgrid[0:h, 0:w].astype(np.float32)
     lit: Floats = np.full((h, w), 0.5, np.float32)
     for bx, by, r in blobs:
         # every clump is brighter on its sunny upper side
-        inside = np.clip(1 - np.hypot(across - bx, down - by) / r, 0, 1)
-        lit = np.maximum(lit, inside**0.5 * (0.72 - 0.4 * (down - by) / r + 0.3 * light.sun[0] * (across - bx) / r))
+        x0, x1, y0, y1 = max(0, int(bx - r)), min(w, int(bx + r) + 1), max(0, int(by - r)), min(h, int(by + r) + 1)
+        v, u = np.mgrid[y0:y1, x0:x1].astype(np.float32)
+        u, v = (u - np.float32(bx)) / np.float32(r), (v - np.float32(by)) / np.float32(r)
+        shade = np.sqrt(np.clip(1 - np.hypot(u, v), 0, 1)) * (0.72 - 0.4 * v + 0.3 * light.sun[0] * u)
+        lit[y0:y1, x0:x1] = np.maximum(lit[y0:y1, x0:x1], shade)
+    down = np.arange(h, dtype=np.float32)[:, None]
     grain = rng.normal(0, 0.2, (h // 2, w // 2)).astype(np.float32)
     grain = cv2.resize(grain, (w, h), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    lit = (lit + grain + np.float32(0.06 / 90) * ragged) * (1.12 - 0.34 * (down - 40) / 240)
+    glow = ((lit + grain + 0.06 / 90 * ragged) * (1.12 - 0.34 * (down - 40) / 240)).astype(np.float32)
     share = (crown / 255.0)[..., None].astype(np.float32)
-    colour = colour * (1 - share) + leaf * np.clip(lit * 1.45, 0.3, 2.2)[..., None] * share
+    colour = colour * (1 - share) + leaf * np.clip(glow * 1.45, 0.3, 2.2)[..., None] * share
     mask = np.maximum(mask, crown)
     colour *= np.array(light.ambient, np.float32) + np.array(light.sun_colour, np.float32) * 0.5
     return np.clip(colour, 0, 255).astype(np.uint8), mask

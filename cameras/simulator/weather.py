@@ -131,8 +131,8 @@ class Lens:
     def __post_init__(self) -> None:
         shape = (self.camera.height + 64, self.camera.width + 64, 3)
         strength = 5.5 if self.light.night else 3.0 if self.conditions.daylight == "dusk" else 2.0
-        coarse = self.rng.normal(0, strength, (shape[0], shape[1], 1))
-        noise = np.clip(12 + coarse + self.rng.normal(0, strength * 0.5, shape), 0, 40)
+        grey = self.rng.standard_normal((shape[0], shape[1], 1), np.float32)
+        noise = np.clip(12 + strength * (grey + 0.5 * self.rng.standard_normal(shape, np.float32)), 0, 40)
         self._noise = [noise.astype(np.uint8)]
         if "rain" in self.conditions.effects:
             self._rain = [self._rain_layer() for _ in range(3)]
@@ -165,7 +165,8 @@ class Lens:
     def _glare(self) -> Image:
         w, h = self.camera.width, self.camera.height
         sx = w / 2 + self.light.sun[0] / max(self.light.sun[2], 0.3) * self.camera.focal * 0.8
-        y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+        # all of it is soft: every second pixel will do
+        y, x = np.mgrid[0:h:2, 0:w:2].astype(np.float32)
         r = np.hypot(x - sx, y - 0.06 * h) / w
         value = 250 * np.exp(-((r / 0.055) ** 2)) + 120 * np.exp(-r / 0.16) + 34 * np.exp(-r / 0.8)
         angle = np.arctan2(y - 0.06 * h, x - sx)
@@ -173,7 +174,7 @@ class Lens:
         for step, size in ((0.45, 0.035), (0.8, 0.06), (1.25, 0.045)):
             gx, gy = sx + (w / 2 - sx) * 2 * step, 0.06 * h + (h / 2 - 0.06 * h) * 2 * step
             value += 11 * (np.hypot(x - gx, y - gy) / w < size)
-        value = cv2.GaussianBlur(value, (0, 0), 2)
+        value = cv2.resize(cv2.GaussianBlur(value, (0, 0), 1), (w, h), interpolation=cv2.INTER_LINEAR)
         return np.clip(value[..., None] * np.array([0.9, 0.97, 1.0], np.float32), 0, 255).astype(np.uint8)
 
     def _dirt(self) -> tuple[Image, Image]:

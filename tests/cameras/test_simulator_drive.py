@@ -130,6 +130,39 @@ def test_an_interrupted_drive_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupted_parallel_drive_leaves_nothing(tmp_path: Path) -> None:
+    def stop(done: int, _: int) -> None:
+        if done:
+            raise Stop
+
+    with pytest.raises(Stop):
+        simulate(tmp_path / "a", **{**SMALL, "seconds": 60}, jobs=2, progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_truth_files_agree(drive: Path) -> None:
+    told = lines(drive / "truth_frames.jsonl")
+    assert sorted(p.name for p in drive.iterdir()) == [
+        "camera-01",
+        "camera-02",
+        "drive.json",
+        "truth.jsonl",
+        "truth_frames.jsonl",
+    ]
+    for row in lines(drive / "truth.jsonl"):
+        mine = [
+            f
+            for f in told
+            if f["visible"]
+            and (f["camera_id"], f["vehicle_id"]) == (row["camera_id"], row["vehicle_id"])
+            and row["first_seen"] <= f["captured_at"] <= row["last_seen"]
+        ]
+        assert len(mine) == row["frames_visible"]
+        assert row["max_plate_height_px"] == pytest.approx(max(f["height_px"] for f in mine), abs=0.06)
+        assert {f["plate"] for f in mine} == {row["plate"]}
+        assert row["legible_frames"] == sum(f["legible"] for f in mine)
+
+
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(FileExistsError, match="not an empty folder"):
