@@ -91,11 +91,8 @@ class Agents:
 
     def table(self, name: str, partitions: int) -> SourceTable:
         """A table of bytes, with as many partitions as its source topic."""
-        table = self.app.Table(
-            name,
-            partitions=partitions,
-            schema=faust.Schema(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"),
-        )
+        # bytes mean the raw codec, also when the changelog is read back
+        table = self.app.Table(name, partitions=partitions, key_type=bytes, value_type=bytes)
         assert isinstance(table, SourceTable)
         return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 import time
@@ -125,8 +126,11 @@ class Process:
     def ready(self) -> Process:
         """Wait until it has its partitions and its state."""
         assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        assert line == b"ready\n", self.log.read_text()[-3000:]
+        readable, _, _ = select.select([self._child.stdout], [], [], 60)
+        line = self._child.stdout.readline() if readable else b""
+        if line != b"ready\n":
+            self.kill()
+            raise AssertionError(f"the streams did not come up: {self.log.read_text()[-3000:]}")
         return self
 
     def kill(self) -> None:
