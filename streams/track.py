@@ -5,6 +5,7 @@ per track the crops of its best reads (large, change seldom).
 """
 
 import math
+from bisect import insort
 from collections.abc import Mapping
 
 import msgspec
@@ -23,6 +24,8 @@ _LOG_STEP = math.log(1.25)
 BALLOTS = 12
 """Best looks of a track that vote."""
 _CLOSED_BALLOTS = 4
+_SYMBOLS = 4
+"""Likeliest symbols per character that a retained look remembers."""
 MAX_CROP_BYTES = 200_000
 
 
@@ -90,6 +93,7 @@ class Track(msgspec.Struct, array_like=True):
     texts: dict[str, tuple[int, int]] = {}
     """Text -> (reads, summed weight)."""
     looks: list[Look] = []
+    """The best, best first."""
     best: dict[str, tuple[int, int]] = {}
     """Text -> (quality step, seq) of its best look: these have their crops kept."""
     trail: dict[int, tuple[int, float, float]] = {}
@@ -265,13 +269,15 @@ def _follow(track: Track, t: int, lat: float, lon: float) -> None:
 
 def _look(frame: FrameReads, read: PlateRead, rank: int, text: str, t: int) -> Look:
     probs = read.char_probs if len(read.char_probs) == len(text) else ()
+    if any(len(options) > _SYMBOLS for options in probs):
+        probs = tuple(options[:_SYMBOLS] for options in probs)
     ballot = Ballot(
         text,
         read.confidence,
         read.box[3],
         read.sharpness,
         read.legibility,
-        tuple(tuple((s, round(p, 4)) for s, p in options[:3]) for options in probs),
+        probs,
         read.region,
         read.region_confidence,
     )
@@ -322,14 +328,19 @@ def _retain(state: CameraState, track: Track, look: Look, crop: bytes) -> None:
         if crop and len(crop) <= MAX_CROP_BYTES:
             state.crops.setdefault(track.uid, {})[look.seq] = crop
             state.dirty.add(track.uid)
-    track.looks.append(look)
+    insort(track.looks, look, key=_worse)
     keep = {seq for _, seq in track.best.values()}
     if len(track.looks) > BALLOTS:
-        track.looks.remove(min((k for k in track.looks if k.seq not in keep), key=lambda k: (k.quality, -k.seq)))
+        del track.looks[next(i for i in range(len(track.looks) - 1, -1, -1) if track.looks[i].seq not in keep)]
     crops = state.crops.get(track.uid)
     if crops and len(crops) > len(keep):
         for seq in crops.keys() - keep:
             del crops[seq]
+
+
+def _worse(look: Look) -> tuple[float, int]:
+    """Sorts the best look first."""
+    return -look.quality, look.seq
 
 
 def absorb(into: Track, track: Track, crops: Mapping[int, bytes]) -> None:
@@ -347,7 +358,7 @@ def absorb(into: Track, track: Track, crops: Mapping[int, bytes]) -> None:
     own = {look.seq for look in into.looks} | crops.keys()
     room = max(0, BALLOTS - len(into.looks))
     fresh = sorted((k for k in track.looks if k.seq not in own), key=lambda k: (-k.quality, k.seq))
-    into.looks += fresh[:room]
+    into.looks = sorted(into.looks + fresh[:room], key=_worse)
     into.early, into.late = min(into.early, track.early), max(into.late, track.late)
     into.trail = track.trail | into.trail
 
@@ -356,7 +367,7 @@ def slim(track: Track) -> None:
     """Let a closed track keep only what a late frame may still need."""
     keep = {seq for _, seq in track.best.values()}
     best = sorted(track.looks, key=lambda k: (k.seq not in keep, -k.quality, k.seq))
-    track.looks = best[: max(_CLOSED_BALLOTS, len(keep))]
+    track.looks = sorted(best[: max(_CLOSED_BALLOTS, len(keep))], key=_worse)
 
 
 def forget_crops(state: CameraState, uid: str) -> None:
