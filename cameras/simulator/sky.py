@@ -56,10 +56,10 @@ def draw_sky(canvas: Image, strip: Image, camera: Camera, view: View, heading: f
     top = max(0, -view.shake)
     source = strip[top : top + rows] if view.shake <= 0 else strip[:rows]
     offset = max(0, view.shake)
-    if offset:
-        canvas[:offset] = strip[0, 0]
     count = min(rows - offset, len(source))
     first = min(strip.shape[1] - start, camera.width)
     canvas[offset : offset + count, :first] = source[:count, start : start + first]
     if first < camera.width:
         canvas[offset : offset + count, first:] = source[:count, : camera.width - first]
+    if offset:
+        canvas[:offset] = canvas[offset]
