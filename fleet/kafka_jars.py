@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka for one machine. In: `kafka_jars.lock`. Out: a folder of verified jars in the user's cache.
+"""The jars of Apache Kafka for one machine. In: `fleet/kafka_lock.py`. Out: a folder of verified jars in a cache.
 
 The lock holds, a line each, Maven coordinate, bytes and SHA-256. After the first fetch no network is needed.
 Another version: change KAFKA_VERSION, run `python -m fleet.kafka_jars`, and commit the lock that it writes.
@@ -14,11 +14,20 @@ from pathlib import Path
 
 import requests
 
+from fleet import kafka_lock
+from fleet.kafka_lock import LOCK
+
 KAFKA_VERSION = "4.3.0"
 _ENDPOINTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",)
 _ALONE = ("org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",)
 """Taken without what it depends on, which Kafka brings in its own versions."""
-_LOCK = Path(__file__).with_suffix(".lock")
+
+
+_LOCK_HEAD = """\
+\"\"\"The jars of Apache Kafka: Maven coordinate, bytes, SHA-256. Written by `python -m fleet.kafka_jars`.\"\"\"
+
+# ruff: noqa: E501
+"""
 
 
 class JarError(Exception):
@@ -44,7 +53,7 @@ class Jar:
 def locked_jars() -> list[Jar]:
     """The jars of the lock."""
     jars = []
-    for line in _LOCK.read_text().splitlines():
+    for line in LOCK.split("\n"):
         coordinate, size, sha256 = line.split()
         group, artifact, version = coordinate.split(":")
         jars.append(Jar(group, artifact, version, int(size), sha256))
@@ -124,10 +133,11 @@ def write_lock() -> int:
             component = context.project(artifact.groupId, artifact.artifactId).at_version(artifact.version)
             data = component.artifact().resolve().read_bytes()
             coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
-            lines.append(f"{coordinate} {len(data)} {hashlib.sha256(data).hexdigest()}\n")
-    _LOCK.write_text("".join(sorted(lines)))
+            lines.append(f"{coordinate} {len(data)} {hashlib.sha256(data).hexdigest()}")
+    text = "\n".join(sorted(lines))
+    Path(kafka_lock.__file__).write_text(f'{_LOCK_HEAD}LOCK = """\\\n{text}"""\n')
     return len(lines)
 
 
 if __name__ == "__main__":
-    print(f"{write_lock()} jars of Kafka {KAFKA_VERSION} locked in {_LOCK.name}")
+    print(f"{write_lock()} jars of Kafka {KAFKA_VERSION} locked")

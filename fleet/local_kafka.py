@@ -224,6 +224,8 @@ class LocalKafka:
             "-Xms64m",
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
+            # a broker of one machine is idle beside the readers: the second compiler would cost more than it brings
+            "-XX:TieredStopAtLevel=1",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={(self.folder / 'log4j2.properties').as_uri()}",
             f"-Dkafka.logs.dir={self.folder}",

@@ -130,7 +130,9 @@ def latencies(seen: Seen) -> dict[str, dict[str, float]]:
 
 
 def print_report(report: Report, console: Console, rows: int = 40) -> None:
-    """The tables for a person."""
+    """The tables for a person; a pipe or a file has no width, so that nothing is cut off there."""
+    if not console.is_terminal:
+        console.width = 140
     console.print(_sightings_table(report.sightings, rows))
     console.print(_alerts_table(report.alerts, rows))
     console.print(_figures_table(report))
