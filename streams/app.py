@@ -17,12 +17,13 @@ import faust
 
 from plumbing.bus import BusError
 from plumbing.clock import Clock, SystemClock
-from plumbing.kafka_admin import create_topics, list_topics, wait_for_broker
+from plumbing.kafka_admin import KafkaSecurity, create_topics, list_topics, wait_for_broker
 from schemas.topics import Topic
 from store import open_store
 from store.interface import Store
 from streams import agents
-from streams.follow import HotlistFollower
+from streams.follow import HotlistFollower, ssl_context
+from streams.quiet import quieten
 from streams.settings import StreamSettings
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,19 @@ _BUFFER = 16_384
 
 class StreamsCrashed(RuntimeError):
     """An app ended by itself; whoever supervises starts the process again."""
+
+
+def _credentials(security: KafkaSecurity) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """How Faust logs on; None for plain text without a password."""
+    context = ssl_context(security)
+    if security.protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 def make_app(
@@ -60,6 +74,7 @@ def make_app(
     app = faust.App(
         f"{settings.app_id}-{role}",
         broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
+        broker_credentials=_credentials(settings.security),
         datadir=str(settings.data_dir / role),
         store="memory://",
         Table=agents.SourceTable,
@@ -85,7 +100,7 @@ def make_app(
     if role == "tracker":
         agents.add_tracker(app, settings, clock, partitions)
     elif role == "vehicles":
-        follower = follower or HotlistFollower(settings.brokers, settings.topics.hotlist)
+        follower = follower or HotlistFollower(settings.brokers, settings.topics.hotlist, settings.security)
         agents.add_vehicles(app, settings, clock, partitions, follower)
     elif role == "sink":
         agents.add_sink(app, settings, clock, store or open_store(settings.store_url), stop or threading.Event())
@@ -115,7 +130,7 @@ def create_changelogs(settings: StreamSettings, partitions: dict[str, int]) -> N
         for role in settings.roles
         for table in agents.TABLES[role]
     ]
-    create_topics(settings.brokers, changelogs, replication=settings.replication)
+    create_topics(settings.brokers, changelogs, replication=settings.replication, security=settings.security)
 
 
 def source_partitions(settings: StreamSettings, timeout: float = 30.0) -> dict[str, int]:
@@ -124,8 +139,8 @@ def source_partitions(settings: StreamSettings, timeout: float = 30.0) -> dict[s
     Raises:
         BusError: no broker answers, or a topic is missing: Faust would wait for it without a word.
     """
-    wait_for_broker(settings.brokers, timeout)
-    known = list_topics(settings.brokers)
+    wait_for_broker(settings.brokers, timeout, settings.security)
+    known = list_topics(settings.brokers, security=settings.security)
     names = settings.topics
     wanted = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)
     absent = [name for name in wanted if name not in known]
@@ -151,6 +166,7 @@ def run(
         BusError: no broker answers, or the topics do not exist.
         StreamsCrashed: an app ended by itself; its reason is in the log.
     """
+    quieten()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     partitions = source_partitions(settings)
     create_changelogs(settings, partitions)
@@ -161,7 +177,7 @@ async def _run(
     settings: StreamSettings, partitions: dict[str, int], store: Store | None, on_ready: Callable[[], None] | None
 ) -> None:
     clock = SystemClock()
-    follower = HotlistFollower(settings.brokers, settings.topics.hotlist)
+    follower = HotlistFollower(settings.brokers, settings.topics.hotlist, settings.security)
     stop_sink = threading.Event()
     opened = store
     if "sink" in settings.roles and store is None:

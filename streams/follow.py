@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import ssl
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from plumbing.bus import Record
+from plumbing.kafka_admin import NO_SECURITY, KafkaSecurity
 from schemas.codec import SchemaError
 from streams.hotlist import Hotlist
 
@@ -17,18 +20,42 @@ _PAUSE_S = 1.0
 _AT_ONCE = 2000
 
 
+def ssl_context(security: KafkaSecurity) -> ssl.SSLContext | None:
+    """What aiokafka wants for an encrypted connection; None for plain text.
+
+    Raises:
+        OSError: a file of the settings cannot be read.
+    """
+    if not security.protocol.endswith("SSL"):
+        return None
+    context = ssl.create_default_context(cafile=security.ca_file)
+    if security.certificate_file:
+        context.load_cert_chain(security.certificate_file, security.key_file)
+    return context
+
+
+def _log_on(security: KafkaSecurity) -> dict[str, Any]:
+    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": ssl_context(security)}
+    if security.protocol.startswith("SASL"):
+        options["sasl_mechanism"] = security.mechanism
+        options["sasl_plain_username"] = security.username
+        options["sasl_plain_password"] = security.password
+    return options
+
+
 class HotlistFollower:
     """A consumer without a group: every process reads the whole topic.
 
     Args:
         brokers: `host:port`, several separated by commas.
         topic: the hotlist's.
-        on_bad: called with a record that is no entry; it is passed over.
+        security: how to log on.
     """
 
-    def __init__(self, brokers: str, topic: str) -> None:
+    def __init__(self, brokers: str, topic: str, security: KafkaSecurity = NO_SECURITY) -> None:
         self._brokers = brokers
         self._topic = topic
+        self._security = security
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self.hotlist = Hotlist()
@@ -63,6 +90,7 @@ class HotlistFollower:
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=250,
                 max_partition_fetch_bytes=4 << 20,
+                **_log_on(self._security),
             )
             try:
                 await consumer.start()

@@ -22,12 +22,13 @@ _BASE_S = 0.12
 _SAME_TEXT_BONUS = 2.5
 _SAME_TEXT_MOTION = 5.0
 _PER_DIFFERENCE = 1.0
-_PER_SURE_DIFFERENCE = 2.0
+_PER_SURE_DIFFERENCE = 2.5
 _STRANGE = 2.5
 _OTHER_VEHICLE = 2.4
 """From this text distance on, two sure texts are two vehicles, wherever they are."""
 _LOOKALIKE = 0.35
 _NO_TEXT = 1.0
+_PER_SECOND = 0.8
 
 
 class Place(NamedTuple):
@@ -109,14 +110,15 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     sigma = _SIGMA_0 + (_SIGMA_MOVING if place.moving else _SIGMA_NEW) * min(place.dt, 2.0)
     off = math.hypot(offer.x - place.x, offer.y - place.y) / scale / sigma
     grown = math.log(max(offer.w, 1.0) / max(place.w, 1.0)) / (0.3 + 0.8 * min(place.dt, 2.0))
-    motion = 0.5 * (off * off + grown * grown)
+    motion = 0.5 * (off * off + grown * grown) + _PER_SECOND * place.dt
     if not offer.text or not track.lead:
         return motion + _NO_TEXT
     text = distance(offer.text, track.lead)
     if text > _LOOKALIKE and len(track.texts) > 1 and offer.text in track.texts:
         # it has been read like that before: what flickers once flickers again
         text = min(text, _LOOKALIKE)
-    sure = offer.confidence * track.lead_confidence
+    # what was read alike again and again is surer than any one read of it
+    sure = offer.confidence * (1.0 - (1.0 - track.lead_confidence) / track.texts[track.lead][0])
     if text == 0.0:
         # one plate exists once: the same text may jump, as it does when a dash cam hits a bump
         return min(motion, _SAME_TEXT_MOTION) - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorNotAvailableError, KafkaError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorError,
+)
 
 from plumbing.clock import Clock, SystemClock
 from plumbing.kafka_admin import NO_SECURITY, PATIENCE_S, KafkaSecurity, one_line, require_socket, unreachable
@@ -14,6 +19,7 @@ from schemas.read import CloseTracks
 from streams.settings import ROLES, Topics
 
 _TOPICS = Topics()
+_NO_COORDINATOR = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
 EVERY_SEQ = (1 << 62) - 1
 """A close command with this number closes whatever is open."""
 
@@ -85,8 +91,8 @@ class Progress:
         for group in self._groups:
             try:
                 answer = self._admin.list_group_offsets([group])[group]
-            except CoordinatorNotAvailableError:
-                # a new broker on which nobody has ever committed
+            except _NO_COORDINATOR:
+                # the broker has just started, or nobody has ever committed: as if nothing were done yet
                 answer = {}
             committed[group] = {tp: meta.offset for tp, meta in answer.items()}
         every = [tp for tps in partitions.values() for tp in tps]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plumbing.kafka_admin import NO_SECURITY, KafkaSecurity
 from schemas.topics import ALERTS, CAMERAS, DEAD, HOTLIST, READS, SIGHTINGS
 
 ROLES = ("tracker", "vehicles", "sink")
@@ -99,6 +100,8 @@ class StreamSettings:
     linger_ms: int = 5
     replication: int = 1
     """Replicas of the changelog topics."""
+    security: KafkaSecurity = NO_SECURITY
+    """How to log on to the cluster."""
     web_port: int = 0
     """0: no web server."""
 
