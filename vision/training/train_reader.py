@@ -53,7 +53,8 @@ class ReaderTrainConfig:
     reuse: float = 2.0
     """How often a sample is drawn on average: drawing plates anew costs as much as learning from them."""
     real_share: float = 0.5
-    hardest: float = 0.9
+    hardest: float = 0.7
+    """Invented plates never get harder than this: beyond, much of what is drawn nobody could read."""
     average: float = 0.998
     check_every: int = 500
     checkpoint_minutes: float = 3.0
@@ -257,6 +258,7 @@ class _Run:
             raise ModelError(f"{path} is of another architecture: {str(error).splitlines()[0]}") from error
         self.optimiser.load_state_dict(saved["optimiser"])
         self.state = _State(**saved["state"])
+        self.state.difficulty = min(self.state.difficulty, self.config.hardest)
 
 
 def calibrate(folder: Path, val: ValSet) -> float:
