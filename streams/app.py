@@ -29,6 +29,8 @@ from streams.settings import StreamSettings
 log = logging.getLogger(__name__)
 
 _STOP_S = 4.0
+PATIENCE_S = 30.0
+"""How long a start waits for a broker's first answer."""
 _BUFFER = 16_384
 
 
@@ -133,13 +135,13 @@ def create_changelogs(settings: StreamSettings, partitions: dict[str, int]) -> N
     create_topics(settings.brokers, changelogs, replication=settings.replication, security=settings.security)
 
 
-def source_partitions(settings: StreamSettings, timeout: float = 30.0) -> dict[str, int]:
+def source_partitions(settings: StreamSettings) -> dict[str, int]:
     """Role -> partitions of its source topic.
 
     Raises:
         BusError: no broker answers, or a topic is missing: Faust would wait for it without a word.
     """
-    wait_for_broker(settings.brokers, timeout, settings.security)
+    wait_for_broker(settings.brokers, PATIENCE_S, settings.security)
     known = list_topics(settings.brokers, security=settings.security)
     names = settings.topics
     wanted = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)

@@ -20,6 +20,8 @@ from schemas.hotlist import HotlistEntry
 from schemas.read import Candidate
 
 Match = Literal["exact", "pattern", "candidate"]
+_RUN = 3
+_LITERALS = re.compile(rf"[^?*]{{1,{_RUN}}}")
 _RANK: dict[Match, int] = {"exact": 0, "pattern": 1, "candidate": 2}
 
 
@@ -31,28 +33,32 @@ class Hit(NamedTuple):
     probability: float
 
 
-def _shape(pattern: str) -> tuple[str | int, int, str]:
-    """The bucket of a pattern: (length or "*", place of a literal, the literal); a text looks into few buckets."""
-    if "*" not in pattern:
-        place = next(i for i, c in enumerate(pattern) if c != "?")
-        return len(pattern), place, pattern[place]
-    head = pattern.split("*", 1)[0]
-    for place, c in enumerate(head):
-        if c != "?":
-            return "*", place, c
-    tail = pattern.rsplit("*", 1)[1]
-    for place, c in enumerate(reversed(tail), start=1):
-        if c != "?":
-            return "*", -place, c
-    return "*", 0, ""
+Shape = tuple[int, int, str]
+"""(length of the text, or 0 for any; where a run of literals begins, from the end when below 0; the run)."""
 
 
-def _shapes(text: str) -> Iterator[tuple[str | int, int, str]]:
-    for place, c in enumerate(text):
-        yield len(text), place, c
-        yield "*", place, c
-        yield "*", place - len(text), c
-    yield "*", 0, ""
+def _shape(pattern: str) -> Shape:
+    """The bucket of a pattern, by its first run of literals; a text looks into few buckets."""
+    head, star, _ = pattern.partition("*")
+    found = _LITERALS.search(head)
+    if found:
+        return 0 if star else len(pattern), found.start(), found.group()
+    tail = pattern.rpartition("*")[2]
+    found = _LITERALS.search(tail)
+    if found:
+        return 0, found.start() - len(tail), found.group()
+    return 0, 0, ""
+
+
+def _shapes(text: str) -> Iterator[Shape]:
+    length = len(text)
+    for place in range(length):
+        for end in range(place + 1, min(place + _RUN, length) + 1):
+            run = text[place:end]
+            yield length, place, run
+            yield 0, place, run
+            yield 0, place - length, run
+    yield 0, 0, ""
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -72,7 +78,7 @@ class Hotlist:
     def __init__(self) -> None:
         self._entries: dict[str, HotlistEntry] = {}
         self._exact: dict[str, HotlistEntry | tuple[HotlistEntry, ...]] = {}
-        self._patterns: dict[tuple[str | int, int, str], dict[str, tuple[re.Pattern[str], HotlistEntry]]] = {}
+        self._patterns: dict[Shape, dict[str, tuple[re.Pattern[str], HotlistEntry]]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from schemas.read import FrameReads, PlateRead, Point
+from streams.text import distance
 from streams.vote import Ballot, quality
 
 TENTATIVE, OPEN, CLOSED = 0, 1, 2
@@ -23,7 +24,7 @@ _LOG_STEP = math.log(1.25)
 """A look must be a quarter better to take the place of another as evidence: crops are not written for nothing."""
 BALLOTS = 12
 """Best looks of a track that vote."""
-_CLOSED_BALLOTS = 4
+_CLOSED_BALLOTS = 2
 _SYMBOLS = 4
 """Likeliest symbols per character that a retained look remembers."""
 MAX_CROP_BYTES = 200_000
@@ -363,11 +364,22 @@ def absorb(into: Track, track: Track, crops: Mapping[int, bytes]) -> None:
     into.trail = track.trail | into.trail
 
 
-def slim(track: Track) -> None:
-    """Let a closed track keep only what a late frame may still need."""
+def slim(state: CameraState, track: Track) -> None:
+    """Let a track that time has left behind keep only what a late frame may still need: most of a state is such."""
+    if len(track.looks) <= _CLOSED_BALLOTS and len(track.best) <= 1:
+        return
+    if track.best:
+        nearest = min(track.best, key=lambda text: (distance(text, track.told_plate), text))
+        track.best = {nearest: track.best[nearest]}
     keep = {seq for _, seq in track.best.values()}
-    best = sorted(track.looks, key=lambda k: (k.seq not in keep, -k.quality, k.seq))
-    track.looks = sorted(best[: max(_CLOSED_BALLOTS, len(keep))], key=_worse)
+    best = sorted(track.looks, key=lambda k: (k.seq not in keep, *_worse(k)))
+    track.looks = sorted(best[:_CLOSED_BALLOTS], key=_worse)
+    track.seen = track.seen[-2:]
+    crops = state.crops.get(track.uid)
+    if crops and len(crops) > len(keep):
+        for seq in crops.keys() - keep:
+            del crops[seq]
+        state.dirty.add(track.uid)
 
 
 def forget_crops(state: CameraState, uid: str) -> None:

@@ -350,9 +350,7 @@ def _close(state: CameraState, track: Track, teller: Teller, settings: TrackerSe
             return told
         if track.phase == OPEN or remains(track, said, settings):
             track.phase = CLOSED
-            told = teller.tell(track, said, _crops(state, track), "final")
-            slim(track)
-            return told
+            return teller.tell(track, said, _crops(state, track), "final")
     forget_crops(state, track.uid)
     state.hot.tracks.remove(track)
     return []
@@ -372,6 +370,8 @@ def _pass_time(state: CameraState, teller: Teller, settings: TrackerSettings) ->
     if excess > 0:
         closed.sort(key=lambda track: track.touched)
     for i, track in enumerate(closed):
+        if track.last_t < ends:
+            slim(state, track)
         if i < excess or (track.last_t < oldest and hot.frames - track.touched > _PURGE_FRAMES):
             forget_crops(state, track.uid)
             hot.tracks.remove(track)

@@ -1,0 +1,192 @@
+"""The books over their tables: what is written, what a fault or a rebalance in between leaves behind."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from scenes import T0, Car, Road
+
+import streams.books
+from plumbing.bus import Record
+from plumbing.clock import ManualClock
+from schemas.codec import decode_dead, decode_json, decode_reads, encode_reads
+from schemas.read import CloseTracks, ReadsMessage
+from schemas.sighting import Sighting
+from streams.books import CameraBook, PlateBook, Write
+from streams.dead import Outgoing
+from streams.hotlist import Hotlist
+from streams.settings import StreamSettings
+
+SETTINGS = StreamSettings(brokers="unused:1", data_dir=Path("unused"), roles=("tracker",))
+
+
+class Desk:
+    """A camera book with its tables."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[bytes, bytes]] = {"tracks": {}, "crops": {}}
+        self.clock = ManualClock(T0)
+        self.book = self.fresh()
+        self.offset = 0
+
+    def fresh(self) -> CameraBook:
+        """A book as after a restart."""
+        return CameraBook(SETTINGS, self.tables["tracks"], self.tables["crops"], self.clock)
+
+    def records(self, messages: Iterable[ReadsMessage]) -> list[Record]:
+        out = []
+        for message in messages:
+            key = message.camera_id.encode()
+            out.append(Record("fleet.reads", 2, self.offset, 0, key, encode_reads(message), []))
+            self.offset += 1
+        return out
+
+    def write(self) -> list[Write]:
+        writes = list(self.book.writes())
+        for write in writes:
+            if write.value is None:
+                del self.tables[write.table][write.key]
+            else:
+                self.tables[write.table][write.key] = write.value
+        return writes
+
+
+def told(out: Iterable[Outgoing]) -> list[Sighting]:
+    return [decode_json(m.value or b"", Sighting) for m in out if m.topic == "fleet.sightings"]
+
+
+def test_a_batch_is_one_write_per_camera() -> None:
+    desk = Desk()
+    frames = [f for c in "ab" for f in Road(c, [Car("KLM471", 0, 3)], 3).frames()]
+    out = desk.book.take(desk.records(frames))
+    assert {s.camera_id for s in told(out)} == {"a", "b"}
+    writes = desk.write()
+    assert sorted((w.table, w.partition) for w in writes) == [("crops", 2)] * 2 + [("tracks", 2)] * 2
+    assert desk.write() == []
+
+
+def test_crops_go_when_their_track_does() -> None:
+    desk = Desk()
+    desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 100).frames()))
+    desk.write()
+    assert desk.tables["crops"] == {}
+
+
+def test_a_batch_that_was_not_written_is_taken_again_to_the_letter() -> None:
+    desk = Desk()
+    frames = Road("a", [Car("KLM471", 0, 3)], 9).frames()
+    first, second = desk.records(frames[:10]), desk.records(frames[10:])
+    desk.book.take(first)
+    desk.write()
+    once = told(desk.book.take(second))
+    desk.book.forget()
+    assert told(desk.book.take(second)) == once
+    # and by another process, from the tables
+    desk.book = desk.fresh()
+    assert told(desk.book.take([*first, *second])) == once
+
+
+def test_a_table_that_another_process_has_moved_on_wins() -> None:
+    desk = Desk()
+    frames = Road("a", [Car("KLM471", 0, 3)], 9).frames()
+    records = desk.records(frames)
+    desk.book.take(records[:5])
+    desk.write()
+    other = desk.fresh()
+    other.take(records[5:20])
+    for write in other.writes():
+        if write.value is not None:
+            desk.tables[write.table][write.key] = write.value
+    assert told(desk.book.take(records[5:20])) == []
+
+
+def test_a_fault_in_one_frame_makes_a_dead_letter_and_spoils_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Desk()
+    frames = Road("a", [Car("KLM471", 0, 3)], 9).frames()
+    undisturbed = told(plain.book.take(plain.records([*frames[:7], *frames[8:]])))
+
+    def faulty(state, message, offset, now_ms, settings):  # type: ignore[no-untyped-def]
+        after = real(state, message, offset, now_ms, settings)
+        if not isinstance(message, CloseTracks) and message.seq == 8:
+            raise ZeroDivisionError("a fault")
+        return after
+
+    real = streams.books.step
+    monkeypatch.setattr(streams.books, "step", faulty)
+    desk = Desk()
+    out = desk.book.take(desk.records(frames))
+    assert [(s.plate, s.revision, s.frames, s.status) for s in told(out)] == [
+        (s.plate, s.revision, s.frames, s.status) for s in undisturbed
+    ]
+    (letter,) = [decode_dead(m.headers)[0] for m in out if m.topic == "fleet.dead"]
+    assert (letter.reason, letter.origin_offset) == ("internal_error", 7)
+
+
+def test_a_message_under_a_foreign_key_is_a_dead_letter() -> None:
+    desk = Desk()
+    (record,) = desk.records(Road("a", [], 0.2).frames())
+    out = desk.book.take([record._replace(key=b"b"), record._replace(key=None), record._replace(value=None)])
+    assert [m.topic for m in out] == ["fleet.dead"] * 3
+    assert desk.write() == []
+
+
+def test_silence_sends_one_command_to_the_cameras_own_partition() -> None:
+    desk = Desk()
+    desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 3).frames()))
+    desk.write()
+    desk.clock.advance(5.5)
+    assert desk.book.silent({2}) == []
+    desk.clock.advance(1.0)
+    assert desk.book.silent({1}) == []
+    out = desk.book.silent({2})
+    (command,) = [m for m in out if m.topic == "fleet.reads"]
+    assert command.partition == 2
+    assert [m for m in desk.book.silent({2}) if m.topic == "fleet.reads"] == []
+    message = decode_reads(command.value or b"")
+    assert message == CloseTracks(camera_id="a", seq=15, sent_at=T0 + 6500)
+    assert [s.status for s in told(desk.book.take(desk.records([message])))] == ["final"]
+    desk.write()
+    desk.clock.advance(60)
+    assert [m for m in desk.book.silent({2}) if m.topic == "fleet.reads"] == []
+
+
+def test_a_recovered_camera_gets_the_whole_silence() -> None:
+    desk = Desk()
+    desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 3).frames()))
+    desk.write()
+    desk.clock.advance(100)
+    desk.book = desk.fresh()
+    assert desk.book.silent({2}) == []
+    desk.clock.advance(6.5)
+    assert len([m for m in desk.book.silent({2}) if m.topic == "fleet.reads"]) == 1
+
+
+def test_a_camera_whose_partition_changed_is_taken_on() -> None:
+    desk = Desk()
+    frames = Road("a", [Car("KLM471", 0, 3)], 9).frames()
+    records = desk.records(frames)
+    desk.book.take(records[:8])
+    desk.write()
+    moved = [r._replace(partition=5, offset=i) for i, r in enumerate(records[8:])]
+    assert told(desk.book.take(moved))[-1].frames == 15
+    assert {w.partition for w in desk.write()} == {5}
+
+
+def test_plates_are_forgotten_after_a_while() -> None:
+    tables: dict[bytes, bytes] = {}
+    clock = ManualClock(T0)
+    settings = StreamSettings(brokers="unused:1", data_dir=Path("unused"), roles=("vehicles",), vehicle_keep_s=10)
+    book = PlateBook(settings, tables, Hotlist(), clock)
+    desk = Desk()
+    seen = desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 9).frames()))
+    records = [
+        Record("fleet.sightings", 1, i, 0, m.key, m.value, []) for i, m in enumerate(seen) if "sightings" in m.topic
+    ]
+    assert book.take(records) == []
+    for write in book.writes():
+        assert write.value is not None
+        tables[write.key] = write.value
+    assert set(tables) == {b"KLM471"}
+    clock.advance(11)
+    book.take([])
+    assert [(w.key, w.value, w.partition) for w in book.writes()] == [(b"KLM471", None, 1)]

@@ -1,0 +1,147 @@
+"""The sink: everything goes in once, waits for a store that is away, and sets aside what can never go in."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from scenes import Car, Road
+from test_vehicle_alerts import sighting
+
+from plumbing.bus import Record
+from plumbing.clock import ManualClock
+from schemas.codec import decode_dead, encode_dead, encode_json, encode_reads
+from schemas.dead import DeadLetter
+from store.interface import StoreRejected, StoreUnavailable
+from streams.dead import DeadLetters, TooManyDeadLetters
+from streams.settings import StreamSettings
+from streams.sink import Sink, Stopped, span
+
+SETTINGS = StreamSettings(brokers="unused:1", data_dir=Path("unused"), store_url="unused")
+
+
+class FakeStore:
+    """Keeps blocks by token, as the contract says; refuses and fails when told."""
+
+    def __init__(self, failures: int = 0, refuse: frozenset[str] = frozenset()) -> None:
+        self.failures = failures
+        self.refuse = refuse
+        self.blocks: dict[tuple[str, str], list[Mapping[str, object]]] = {}
+        self.calls = 0
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, object]], *, token: str) -> None:
+        """As `store.interface.Store.insert`."""
+        self.calls += 1
+        if self.failures:
+            self.failures -= 1
+            # the answer got lost: the block went in
+            self.blocks.setdefault((table, token), list(rows))
+            raise StoreUnavailable("no answer")
+        if any(str(row.get("plate")) in self.refuse for row in rows):
+            raise StoreRejected("cannot parse plate")
+        self.blocks.setdefault((table, token), list(rows))
+
+    def rows(self, table: str) -> list[Mapping[str, object]]:
+        """All rows of a table."""
+        return [row for (name, _), rows in self.blocks.items() if name == table for row in rows]
+
+
+class Stop(threading.Event):
+    """Waits are over at once; after `most` of them it is set."""
+
+    def __init__(self, most: int = 1_000) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._most = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note the wait."""
+        self.waits.append(timeout or 0.0)
+        return len(self.waits) >= self._most
+
+
+def sink(store: FakeStore, stop: Stop | None = None) -> Sink:
+    return Sink(SETTINGS, store, ManualClock(), stop or Stop())  # type: ignore[arg-type]
+
+
+def record(topic: str, value: bytes | None, offset: int, partition: int = 0) -> Record:
+    return Record(topic, partition, offset, 0, b"key", value, [])
+
+
+def sightings(*plates: str) -> list[Record]:
+    return [record("fleet.sightings", encode_json(sighting(p, 1, number=i)), i) for i, p in enumerate(plates, start=1)]
+
+
+def test_frames_become_a_row_per_plate() -> None:
+    frames = Road("cam", [Car("ABC123", 0, 2), Car("XYZ987", 0, 1, lane=900)], 3).frames()
+    store = FakeStore()
+    batch = [record("fleet.reads", encode_reads(f), i, i % 2) for i, f in enumerate(frames)]
+    assert sink(store).put(batch) == []
+    assert len(store.rows("reads_raw")) == 15
+    assert store.calls == 1
+    assert span(batch) == "fleet.reads:0-0-14,1-1-13"
+
+
+def test_the_same_batch_again_goes_in_once() -> None:
+    store = FakeStore(failures=3)
+    stop = Stop()
+    writer = sink(store, stop)
+    writer.put(sightings("ABC123", "XYZ987"))
+    assert len(stop.waits) == 3
+    assert stop.waits[0] < stop.waits[2]
+    writer.put(sightings("ABC123", "XYZ987"))
+    assert len(store.rows("sightings_raw")) == 2
+
+
+def test_waiting_ends_when_the_process_does() -> None:
+    with pytest.raises(Stopped):
+        sink(FakeStore(failures=100), Stop(most=4)).put(sightings("ABC123"))
+
+
+def test_a_row_that_can_never_go_in_is_set_aside_and_its_neighbours_go_in() -> None:
+    plates = [f"ABC{i:03d}" for i in range(100)]
+    store = FakeStore(refuse=frozenset({"ABC013", "ABC077"}))
+    letters = sink(store).put(sightings(*plates))
+    assert {row["plate"] for row in store.rows("sightings_raw")} == set(plates) - {"ABC013", "ABC077"}
+    assert len(store.rows("sightings_raw")) == 98
+    assert [(d.stage, d.reason, d.origin_offset) for d in (decode_dead(m.headers)[0] for m in letters)] == [
+        ("sink", "bad_row", 14),
+        ("sink", "bad_row", 78),
+    ]
+    assert store.calls < 40
+
+
+def test_what_cannot_be_decoded_is_captured_once() -> None:
+    store = FakeStore()
+    writer = sink(store)
+    for topic, letters in (("fleet.reads", 0), ("fleet.sightings", 0), ("fleet.alerts", 1), ("fleet.cameras", 1)):
+        assert len(writer.put([record(topic, b"\xc1", 5)])) == letters
+    # a camera that is taken off the compacted topic is no error
+    assert writer.put([record("fleet.cameras", None, 6)]) == []
+    bad = encode_json(sighting("ABC123", 1, sighting_id="no uuid"))
+    (letter,) = writer.put([record("fleet.sightings", bad, 7)])
+    assert decode_dead(letter.headers)[0].reason == "bad_row"
+    assert letter.value == bad
+
+
+def test_a_dead_letter_that_is_no_row_makes_no_further_one() -> None:
+    (good,) = sink(FakeStore()).put([record("fleet.alerts", b"{", 1)])
+    letter, _ = decode_dead(good.headers)
+    values = {name: getattr(letter, name) for name in letter.__struct_fields__} | {"dead_id": "no uuid"}
+    headers = encode_dead(DeadLetter(**values), [])
+    store = FakeStore()
+    writer = sink(store)
+    assert writer.put([Record("fleet.dead", 0, 1, 0, b"k", b"v", headers)]) == []
+    assert writer.put([Record("fleet.dead", 0, 2, 0, good.key, good.value, list(good.headers))]) == []
+    assert len(store.rows("dead_letters_raw")) == 1
+
+
+def test_a_flood_of_dead_letters_stops_the_process() -> None:
+    clock = ManualClock()
+    letters = DeadLetters("tracker", "fleet.dead", clock, per_minute=10)
+    for i in range(10):
+        letters.letter(record("fleet.reads", b"x", i), "bad_value", "no")
+    with pytest.raises(TooManyDeadLetters, match=r"fleet\.reads-0 at 11"):
+        letters.letter(record("fleet.reads", b"x", 11), "bad_value", "no")
+    clock.advance(61)
+    letters.letter(record("fleet.reads", b"x", 12), "bad_value", "no")
