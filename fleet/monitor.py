@@ -52,6 +52,7 @@ class Monitor:
         security: how to log on to Kafka.
         on_sighting: called with each sighting when it is first told, and when it is final.
         on_alert: called with each alert.
+        ask_sql: False saves the questions where nobody asks how long a row takes.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Monitor:
         security: KafkaSecurity,
         on_sighting: Callable[[Sighting], None],
         on_alert: Callable[[Alert], None],
+        *,
+        ask_sql: bool = True,
     ) -> None:
         self._brokers, self._store_url, self._security = brokers, store_url, security
         self._on_sighting, self._on_alert = on_sighting, on_alert
@@ -72,10 +75,9 @@ class Monitor:
         self._alerts: set[str] = set()
         self._since = _sql_time(time.time() - _LOOK_BACK_S)
         self.seen = Seen()
-        self._threads = [
-            threading.Thread(target=self._follow, name="monitor-topics", daemon=True),
-            threading.Thread(target=self._poll, name="monitor-sql", daemon=True),
-        ]
+        self._threads = [threading.Thread(target=self._follow, name="monitor-topics", daemon=True)]
+        if ask_sql:
+            self._threads.append(threading.Thread(target=self._poll, name="monitor-sql", daemon=True))
 
     def start(self, timeout: float = 15.0) -> None:
         """Start, and return when what is sent from now on will be seen."""

@@ -69,6 +69,7 @@ def stream_settings(settings: Settings, brokers: str, store_url: str) -> StreamS
     return StreamSettings(
         brokers=brokers,
         data_dir=settings.data_dir / "streams",
+        security=kafka_security(settings),
         store_url=store_url,
         instance_id=settings.stream_id,
         roles=settings.stream_roles,

@@ -26,7 +26,7 @@ from fleet.monitor import Monitor
 from fleet.rooms import worker_settings
 from fleet.score import read_truth
 from fleet.settings import Settings
-from fleet.summary import Report, collect, compare, latencies
+from fleet.summary import Report, collect, compare, count_dead, latencies
 from fleet.supervise import LaunchError, ProcessService
 from plumbing.clock import from_ms
 from schemas.alert import Alert
@@ -80,6 +80,7 @@ class Run:
     def __init__(self, settings: Settings, plan: Plan, screen: Screen, stop: threading.Event) -> None:
         self._settings, self._plan, self._screen, self._stop = settings, plan, screen, stop
         self._machine = Machine(settings, plan.speed, screen.note)
+        self._began = datetime.now(UTC)
 
     def go(self) -> Report | None:
         """Run; None when the person ended it, or when nothing was to be reported.
@@ -122,8 +123,14 @@ class Run:
 
     def _with_cameras(self, memory: MemoryWatch) -> Report | None:
         machine, plan = self._machine, self._plan
+        live = plan.now and plan.speed == "realtime"
         monitor = Monitor(
-            machine.brokers, machine.store_url, machine.security, self._screen.sighting, self._screen.alert
+            machine.brokers,
+            machine.store_url,
+            machine.security,
+            self._screen.sighting,
+            self._screen.alert,
+            ask_sql=live,
         )
         monitor.start()
         try:
@@ -140,7 +147,7 @@ class Run:
             seconds = time.monotonic() - begun
             first = monitor.seen.first_sighting
             report = self._report(cameras, seconds)
-            report.latency = latencies(monitor.seen) if plan.now and plan.speed == "realtime" else {}
+            report.latency = latencies(monitor.seen) if live else {}
             report.start_seconds = round(first - plan.started, 2) if first else None
             report.memory_bytes = memory.most
             return report
@@ -169,6 +176,8 @@ class Run:
             since = datetime.now(UTC) - timedelta(seconds=seconds + 60)
         sightings, alerts = collect(self._machine.store_url, cameras.names, since, until)
         report = Report(cameras.frames, seconds, sightings, alerts)
+        report.source_errors = cameras.errors
+        report.dead_letters = count_dead(self._machine.store_url, self._began)
         if passes:
             report.truth = compare([one for one in passes if one.camera_id in cameras.names], sightings)
         return report
@@ -198,6 +207,8 @@ class _Cameras:
         self.names: Sequence[str] = ()
         self.shift_ms = 0
         self.frames = 0
+        self.errors = 0
+        """Pictures and files that could not be sent."""
         self._done: dict[str, Any] = {}
 
     def ended(self) -> bool:
@@ -223,6 +234,7 @@ class _Cameras:
             self.frames = event["frames"]
         if event.get("event") == "done":
             self._done = event
+            self.errors = len(event["errors"])
 
     def check(self) -> None:
         """Raises:

@@ -40,6 +40,10 @@ class Report:
     """Start of the command to the first sighting, rendering left out."""
     memory_bytes: int = 0
     truth: Score | None = None
+    source_errors: int = 0
+    """Pictures and files that could not be sent."""
+    dead_letters: int = 0
+    """Messages that could not be processed during the run."""
 
     @property
     def frames_per_second(self) -> float:
@@ -57,6 +61,8 @@ class Report:
             "latency": self.latency,
             "start_to_first_sighting_seconds": self.start_seconds,
             "memory_bytes": self.memory_bytes,
+            "source_errors": self.source_errors,
+            "dead_letters": self.dead_letters,
         }
         if self.truth is not None:
             told["truth"] = truth_figures(self.truth)
@@ -92,6 +98,19 @@ def collect(store_url: str, cameras: Sequence[str], since: datetime, until: date
         sightings = store.query(_SIGHTINGS.replace("{where}", where), parameters)
         alerts = store.query(_ALERTS.replace("{where}", where), parameters)
     return sightings, alerts
+
+
+def count_dead(store_url: str, since: datetime) -> int:
+    """Dead letters written since then.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    with closing(open_store(store_url)) as store:
+        (row,) = store.query(
+            "SELECT count() AS n FROM dead_letters WHERE at >= {since:DateTime64(3, 'UTC')}", {"since": since}
+        )
+    return int(str(row["n"]))
 
 
 def compare(passes: Sequence[Pass], sightings: Sequence[dict[str, Any]]) -> Score:
@@ -185,6 +204,10 @@ def _figures_table(report: Report) -> Table:
         )
     if report.start_seconds is not None and not math.isnan(report.start_seconds):
         table.add_row("start to first sighting", f"{report.start_seconds:.1f} s")
+    if report.source_errors:
+        table.add_row("pictures and files that could not be sent", str(report.source_errors))
+    if report.dead_letters:
+        table.add_row("dead letters, see: platefleet dead list", str(report.dead_letters))
     if report.memory_bytes:
         table.add_row("memory of all processes, at most", f"{report.memory_bytes / 2**30:.2f} GiB")
     return table

@@ -27,10 +27,12 @@ def read(paths: tuple[Path, ...], as_json: bool, every: int) -> None:
     from fleet.pictures import expand, pictures
     from fleet.rooms import cores
     from fleet.settings import load_settings
-    from vision.pipeline import PlatePipeline
 
     settings = load_settings()
     files = expand(paths)
+    # torch takes seconds: what is wrong with the paths is told before
+    from vision.pipeline import PlatePipeline
+
     pipeline = PlatePipeline.load(
         settings.device, settings.precision, cores(settings), settings.detector, settings.reader
     )

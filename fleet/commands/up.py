@@ -1,5 +1,6 @@
 """`platefleet up`: everything on this machine, from a source of frames to sightings in SQL and alerts on a topic."""
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +40,7 @@ def up(
 
     settings = load_settings()
     with stop_event() as stop:
-        plan = _plan(settings, source, cameras, speed, now, hotlist, leave)
-        if stop.is_set():
-            raise SystemExit(130)
+        plan = _plan(settings, source, cameras, speed, now, hotlist, leave, stop)
         from fleet.run import Run
 
         err.print(f"starting; data in {settings.data_dir}", markup=False, soft_wrap=True)
@@ -54,12 +53,21 @@ def up(
             print_json(report.as_json())
         else:
             print_report(report, out)
+        if report.source_errors or report.dead_letters:
+            raise SystemExit(1)
     elif interrupted:
         err.print("stopped")
 
 
 def _plan(
-    settings: "Settings", source: str, cameras: int | None, speed: str, now: bool, hotlist: Path | None, leave: bool
+    settings: "Settings",
+    source: str,
+    cameras: int | None,
+    speed: str,
+    now: bool,
+    hotlist: Path | None,
+    leave: bool,
+    stop: threading.Event,
 ) -> "Plan":
     from fleet.errors import CommandError
     from fleet.hotlists import read_entries
@@ -71,7 +79,7 @@ def _plan(
             raise CommandError("--exit needs a source that ends; --source none has none")
         return Plan("", None, speed, False, False, tuple(entries), None, time.monotonic())
     if source == _SIM:
-        folder, demo = _demo(settings, cameras or 4)
+        folder, demo = _demo(settings, cameras or 4, stop)
         return Plan(
             str(folder), cameras or 4, speed, True, leave or settings.demo_exit, (*entries, *demo),
             folder / "truth.jsonl", time.monotonic(),
@@ -83,12 +91,18 @@ def _plan(
     )
 
 
-def _demo(settings: "Settings", cameras: int) -> "tuple[Path, list[HotlistEntry]]":
+def _demo(settings: "Settings", cameras: int, stop: threading.Event) -> "tuple[Path, list[HotlistEntry]]":
     from fleet.drive import demo_drive, demo_hotlist
 
     with progress_bar() as bar:
         task = bar.add_task("rendering the demo drive, once", total=None)
-        folder = demo_drive(settings, cameras, lambda done, total: bar.update(task, completed=done, total=total))
+
+        def progress(done: int, total: int) -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            bar.update(task, completed=done, total=total)
+
+        folder = demo_drive(settings, cameras, progress)
     return folder, demo_hotlist(folder)
 
 
