@@ -73,19 +73,42 @@ def test_kill_9_in_the_middle_of_ten_open_tracks(place: Place) -> None:
     # what comes while it is dead, and a second death a few frames later
     _run_and_kill(place, store_url, together[40:45], 2)
     with Process(place, ROLES, store_url=store_url) as process:
-        for frames in together[45:]:
-            place.send_reads(frames)
+        _send(place, together[45:])
         close_all(place.brokers, [road.camera_id for road in roads()], topics=place.topics)
         place.drain(ROLES)
         assert process.stop() == 0
     _check(place, store_url)
 
 
+def test_a_second_process_joins_and_dies(place: Place) -> None:
+    roles = ("tracker",)
+    together = list(zip(*(road.frames() for road in roads()), strict=True))
+    with Process(place, roles, "streams-0") as first:
+        _send(place, together[:25])
+        with Process(place, roles, "streams-1") as second:
+            _send(place, together[25:45])
+            wait_for("sightings", lambda: len(place.log(place.topics.sightings)) >= 10)
+            second.kill()
+        # its partitions come back after its session; the frames wait in the topic
+        _send(place, together[45:])
+        close_all(place.brokers, [road.camera_id for road in roads()], topics=place.topics)
+        place.drain(roles, timeout=60)
+        assert first.stop() == 0
+    wanted = expected()
+    told = [decode_json(r.value, Sighting) for r in place.log(place.topics.sightings)]
+    last = {s.sighting_id: s for s in sorted(told, key=lambda s: s.revision)}
+    assert {k: substance(s) for k, s in last.items()} == {k: substance(s) for k, s in wanted.items()}
+
+
+def _send(place: Place, together: list[tuple[FrameReads, ...]]) -> None:
+    for frames in together:
+        place.send_reads(frames)
+
+
 def _run_and_kill(place: Place, store_url: str, together: list[tuple[FrameReads, ...]], round_: int) -> None:
     before = len(place.log(place.topics.sightings))
     with Process(place, ROLES, store_url=store_url) as process:
-        for frames in together:
-            place.send_reads(frames)
+        _send(place, together)
         if round_ == 1:
             wait_for("sightings", lambda: len(place.log(place.topics.sightings)) >= before + 10)
         process.kill()
