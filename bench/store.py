@@ -124,12 +124,12 @@ def insert_speed(store: Store, url: str, total: int, block: int, threads: int) -
     pairs = max(1, total // (2 * block * threads))
     with ThreadPoolExecutor(threads) as pool:
         for turn in range(pairs):
-            blocks = [make_rows(block, seed=turn * 1000 + n) for n in range(2 * threads)]
+            blocks = [make_rows(block, seed=hash((block, threads, turn, n))) for n in range(2 * threads)]
             columns = [(name, types[name]) for name in blocks[0][0]]
             packed = [encode("sightings_raw", columns, one) for one in blocks[threads:]]
             began = time.perf_counter()
             sent = [
-                pool.submit(store.insert, rows.SIGHTINGS, one, token=f"ours/{turn}/{n}")
+                pool.submit(store.insert, rows.SIGHTINGS, one, token=f"ours/{block}/{threads}/{turn}/{n}")
                 for n, one in enumerate(blocks[:threads])
             ]
             for one in sent:
@@ -137,7 +137,10 @@ def insert_speed(store: Store, url: str, total: int, block: int, threads: int) -
             ours += time.perf_counter() - began
             names = ", ".join(blocks[0][0])
             began = time.perf_counter()
-            raw = [pool.submit(_post, url, names, one, f"bare/{turn}/{n}") for n, one in enumerate(packed)]
+            raw = [
+                pool.submit(_post, url, names, one, f"bare/{block}/{threads}/{turn}/{n}")
+                for n, one in enumerate(packed)
+            ]
             for one in raw:
                 one.result()
             bare += time.perf_counter() - began

@@ -112,9 +112,12 @@ def _tuple_writer(parts: Types) -> Converter:
     if not any(found):
         return lambda value: tuple([value[name] for name in names]) if isinstance(value, dict) else value
     inners = [inner or _same for inner in found]
+    first, only_first = inners[0], not any(found[1:])
 
     def convert(value: Any) -> Any:
         values = [value[name] for name in names] if isinstance(value, dict) else value
+        if only_first:  # a time and what was there then: half the work of a sighting's trail
+            return (first(values[0]), *values[1:])
         return tuple([inner(one) for inner, one in zip(inners, values, strict=True)])
 
     return convert

@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS sightings_raw
 ENGINE = ReplacingMergeTree(revision, is_deleted)
 PARTITION BY toYYYYMM(opened_at)
 ORDER BY (plate, opened_at, sighting_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
 
 CREATE VIEW IF NOT EXISTS sightings AS
 SELECT
