@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
 from fleet import kafka_lock
 from fleet.kafka_lock import LOCK
 
@@ -97,12 +95,13 @@ def ensure_jars(cache: Path, progress: Callable[[int, int], None] | None = None)
                 for count, _ in enumerate(pool.map(lambda jar: _fetch(jar, Path(work), folder), missing), start=1):
                     if progress:
                         progress(count, len(missing))
-        except requests.RequestException as error:
-            raise JarError(
-                f"cannot fetch Kafka's jars from Maven Central ({type(error).__name__}); connect this machine once, "
-                f"copy {folder} from another, or set PLATEFLEET_BROKERS to a Kafka of yours"
-            ) from error
         except (OSError, RuntimeError) as error:
+            # what the network did has no number of the system, what the disk did has one
+            if isinstance(error, OSError) and error.errno is None:
+                raise JarError(
+                    f"cannot fetch Kafka's jars from Maven Central ({type(error).__name__}); connect once, "
+                    f"copy {folder} from another, or set PLATEFLEET_BROKERS to a Kafka of yours"
+                ) from error
             raise JarError(f"cannot store Kafka's jars in {folder}: {' '.join(str(error).split())}") from error
     return [jar_folder(cache) / jar.file_name for jar in locked_jars()]
 

@@ -266,12 +266,15 @@ class LocalKafka:
         raise LocalKafkaError(f"Kafka did not start within {START_TIMEOUT_S:.0f} s; its log is {self.log}")
 
     def _why_dead(self) -> str:
-        """One line with the reason, from Kafka's own logs."""
+        return f"Kafka stopped while it started: {self.reason()}; its log is {self.log}"
+
+    def reason(self) -> str:
+        """Why it ended, as far as its own logs tell, in one line."""
         text = ""
         for path in (self.log, self.console):
             with contextlib.suppress(FileNotFoundError):
                 text += path.read_text(errors="replace")
-        return f"Kafka stopped while it started: {reason_of(text)}; its log is {self.log}"
+        return reason_of(text)
 
 
 def reason_of(log: str) -> str:

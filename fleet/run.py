@@ -143,6 +143,7 @@ class Run:
             if not plan.exit:
                 self._screen.note(_WHAT_NEXT)
                 self._stay()
+            self._screen.note("the source is at its end; waiting until all of it is read and in SQL")
             self._drain(cameras)
             seconds = time.monotonic() - begun
             first = monitor.seen.first_sighting

@@ -144,8 +144,7 @@ class KafkaService:
 
     def why_dead(self) -> str:
         """One line on its end."""
-        code = self.kafka.child.returncode if self.kafka.child is not None else None
-        return f"kafka: exit code {code} (log: {self.kafka.log})"
+        return f"kafka: {self.kafka.reason()} (log: {self.kafka.log})"
 
     def stop(self) -> None:
         """Stop the broker."""
