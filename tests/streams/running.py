@@ -143,6 +143,10 @@ class Process:
         self._child.terminate()
         return self._child.wait(10)
 
+    def wait(self) -> int:
+        """Wait until it ends by itself; its exit status."""
+        return self._child.wait(20)
+
     def __enter__(self) -> Process:
         return self.ready()
 

@@ -118,3 +118,12 @@ def test_silence_closes_by_a_command_in_the_cameras_own_partition(place: Place) 
 
 def _finals(place: Place) -> int:
     return sum(b'"final"' in r.value for r in place.log(place.topics.sightings))
+
+
+def test_a_flood_of_dead_letters_ends_the_process_and_acknowledges_nothing(place: Place) -> None:
+    with Process(place, ("tracker",), dead_per_minute=2) as process:
+        for i in range(6):
+            place.producer.send(place.topics.reads, b"\xc1", key=b"cam-%d" % i).result(20)
+        assert process.wait() == 1
+    assert "dead letters a minute" in process.log.read_text()
+    assert lag(place.brokers, place.app_id, roles=("tracker",), topics=place.topics)[f"tracker:{place.topics.reads}"]
