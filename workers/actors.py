@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -23,7 +24,8 @@ import psutil
 # Ray reads these when it is imported or started: no telemetry, and no environment of its own for `uv run`
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# a reader that asked for no GPU sees none
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -127,6 +129,7 @@ class RayPool:
         self._stop = stop or threading.Event()
         self._temp: Path | None = None
         self._closed = False
+        self._mine = False
         self._running: dict[Any, _Running] = {}
         self._fruitless_deaths = 0
         self._readers: list[_Reader] = []
@@ -136,6 +139,10 @@ class RayPool:
                 self._start_ray()
             self._make_readers()
             self._await_readers()
+        except SystemExit:
+            # a SIGTERM that came while Ray's own handler was in place: the same wish as `stop`
+            self._stop.set()
+            self.close()
         except BaseException:
             self.close()
             raise
@@ -144,8 +151,10 @@ class RayPool:
         settings = self._settings
         if ray.is_initialized():
             raise PoolError("Ray is already in use in this process; run one worker per process")
+        self._mine = True
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if settings.ray_address is not None:
+            _require_cluster(settings.ray_address)
             options |= {"address": settings.ray_address, "namespace": "platefleet"}
         else:
             self._temp = _temp_folder()
@@ -298,7 +307,7 @@ class RayPool:
             return
         self._closed = True
         metrics.WORKER_READERS.set(0)
-        if ray.is_initialized():
+        if self._mine and ray.is_initialized():
             for reader in self._readers:
                 with contextlib.suppress(RayError):
                     ray.kill(reader.handle)
@@ -325,9 +334,27 @@ def _temp_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=root))
 
 
+def _require_cluster(address: str) -> None:
+    """Ray itself would try for more than a minute before it says that nobody is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise PoolError(f"Ray address {address!r} is not host:port, ray://host:port or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except OSError as error:
+        raise PoolError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}); start it, or mend the address"
+        ) from error
+
+
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray puts a SIGTERM handler of its own; the one who called us keeps the say."""
+    """Put back the handlers that Ray replaces when it starts on the main thread.
+
+    To start it on a thread of its own would be no way out: Ray's processes die with the thread that started them.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

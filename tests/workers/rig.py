@@ -44,6 +44,23 @@ def _is_reader(process: psutil.Process) -> bool:
         return False
 
 
+def settings_for(brokers: str, tag: str) -> WorkerSettings:
+    """Two quick readers on the topics of a tag."""
+    return WorkerSettings(
+        brokers,
+        group=f"workers-{tag}",
+        instance_id="worker-0",
+        readers=2,
+        reader=ReaderSettings(factory="tests.workers.fakes:slow_barcode"),
+        batch_frames=8,
+        max_in_flight=48,
+        frames_topic=f"fleet.frames-{tag}",
+        reads_topic=f"fleet.reads-{tag}",
+        dead_topic=f"fleet.dead-{tag}",
+        metrics_port=0,
+    )
+
+
 class Topics:
     """Topics of one test and what lies in them."""
 
@@ -63,20 +80,7 @@ class Topics:
 
     def settings(self, **changes: Any) -> WorkerSettings:
         """Two quick readers on these topics."""
-        plain = WorkerSettings(
-            self.brokers,
-            group=f"workers-{self.tag}",
-            instance_id="worker-0",
-            readers=2,
-            reader=ReaderSettings(factory="tests.workers.fakes:slow_barcode"),
-            batch_frames=8,
-            max_in_flight=48,
-            frames_topic=self.name("fleet.frames"),
-            reads_topic=self.name("fleet.reads"),
-            dead_topic=self.name("fleet.dead"),
-            metrics_port=0,
-        )
-        return replace(plain, **changes)
+        return replace(settings_for(self.brokers, self.tag), **changes)
 
     def publish(
         self, value: bytes, camera: str, seq: int, headers: Mapping[str, bytes] | None = None, **c: Any
