@@ -6,7 +6,7 @@ PY := .venv/bin/python
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
-	@ls bench/bench_*.py 2>/dev/null | sed -E 's#bench/bench_(.*)\.py#bench-\1#; s/_/-/g' | sed 's/$$/\trun this benchmark and print its ratio/' | expand -t 24
+	@for name in bench/[a-z]*.py; do name=$${name#bench/}; echo "bench-$${name%.py}	measure it against a yardstick"; done | expand -t 16
 
 setup:  ## make .venv with the locked packages, verified by hash (the other targets call it)
 	@.ci/setup
@@ -31,7 +31,7 @@ faults: setup  ## kill, cut and flood the running system, then compare with the 
 	@$(PY) -m pytest -m faults
 
 bench-%: setup
-	@$(PY) -m bench.bench_$(subst -,_,$*)
+	@$(PY) -m bench.$*
 
 docs: setup  ## write the generated pages anew: schemas, docs/settings.md
 	@$(PY) -m schemas.export
