@@ -238,6 +238,8 @@ def _render_for_ever(
     stop: multiprocessing.synchronize.Event,
 ) -> None:
     cv2.setNumThreads(1)
+    # what nobody will read any more must not keep the process from ending
+    out.cancel_join_thread()
     rng = np.random.default_rng([settings.seed, number])
     plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
     odds = source_odds(plates) if plates else np.zeros(0)
