@@ -1,5 +1,6 @@
 """The project's own tables and views on the embedded engine: folding, withdrawing, replay, migrations."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, timedelta
@@ -185,6 +186,21 @@ def test_status_says_what_the_embedded_engine_cannot(store: Store) -> None:
     assert [step.number for step in steps] == list(range(1, len(steps) + 1))
     assert {step.name: step.state for step in steps}["roles"] == "skipped"
     assert {step.state for step in steps} == {"applied", "skipped"}
+
+
+def test_what_the_embedded_engine_cannot_run_is_at_least_sql(store: Store) -> None:
+    roles = next(one for one in load() if one.name == "roles")
+    assert roles.down
+    for statement in (*roles.statements, *roles.down):
+        assert store.query("SELECT formatQuerySingleLine({sql:String}) AS s", {"sql": statement.text})
+
+
+def test_every_table_that_is_granted_exists(store: Store) -> None:
+    roles = next(one for one in load() if one.name == "roles")
+    tables = {row["name"] for row in store.query("SHOW TABLES")}
+    granted = {match for one in roles.statements for match in re.findall(r" ON (\w+) TO ", one.text)}
+    assert granted
+    assert granted <= tables
 
 
 def test_every_migration_goes_back(store: Store) -> None:

@@ -1,5 +1,6 @@
 """The pure parts: cutting SQL, finding where data begin, the guard, encodings, formats, Native, settings of errors."""
 
+import gc
 import gzip
 import io
 import zlib
@@ -217,6 +218,19 @@ def test_parameters_as_text() -> None:
     assert parameter_text({"k": [1.5]}) == "{'k': [1.5]}"
     with pytest.raises(StoreRejected, match="bytes"):
         parameter_text(b"x")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_encoding_leaves_the_collector_as_it_was(before: bool) -> None:
+    (gc.enable if before else gc.disable)()
+    try:
+        native.encode("t", [("a", "UInt64")], [{"a": 1}])
+        assert gc.isenabled() is before
+        with pytest.raises(StoreRejected):
+            native.encode("t", [("a", "UInt64")], [{"a": "x"}])
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()
 
 
 def test_native_that_is_cut_off() -> None:
