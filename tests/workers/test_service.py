@@ -111,8 +111,8 @@ def test_metrics_tell_what_happened(topics: Topics, worker: RunningWorker) -> No
         line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")
     }
     assert values["platefleet_worker_pictures_read_total"] >= 700
-    assert values['platefleet_worker_dead_total{reason="wrong_sha256"}'] == 1
+    assert values['platefleet_worker_dead_total{reason="wrong_sha256"}'] >= 1
     assert values["platefleet_worker_reader_deaths_total"] >= 2
-    assert values["platefleet_worker_bad_positions_total"] == 1
+    assert values["platefleet_worker_bad_positions_total"] >= 1
     assert values['platefleet_worker_stage_seconds_count{stage="vision"}'] > 0
     assert values["platefleet_worker_in_flight_records"] <= topics.settings().max_in_flight
