@@ -4,10 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any
 
 import kafka.errors as kafka_errors
-from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from kafka import TopicPartition as KafkaPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
@@ -26,6 +27,7 @@ from plumbing.kafka_admin import (
     unreachable,
     wait_for_broker,
 )
+from plumbing.kafka_rebalance import Rebalance, ours, theirs
 
 __all__ = [
     "NO_SECURITY",
@@ -195,44 +197,7 @@ class KafkaBusProducer:
             self._producer._sender.join(1.0)
 
 
-class _Rebalance(AsyncConsumerRebalanceListener):
-    """Hands kafka-python's rebalance calls, which come on its own thread while `poll` waits, to a RebalanceListener."""
-
-    def __init__(self, consumer: "KafkaBusConsumer", listener: RebalanceListener) -> None:
-        self._consumer = consumer
-        self._listener = listener
-
-    async def on_partitions_revoked(self, revoked: Collection[KafkaPartition]) -> None:
-        """Tell the listener; send what it commits before the group goes on."""
-        if revoked:
-            with self._consumer.deferred_commits() as offsets:
-                self._listener.on_revoked(_ours(revoked))
-            if offsets:
-                await self._consumer.commit_now(offsets)
-
-    async def on_partitions_lost(self, lost: Collection[KafkaPartition]) -> None:
-        """Tell the listener; the group has given the partitions away, so nothing can be committed."""
-        if lost:
-            with self._consumer.deferred_commits() as offsets:
-                self._listener.on_revoked(_ours(lost))
-            if offsets:
-                log.warning("membership was lost; %d partitions are read again by their new owner", len(offsets))
-
-    async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
-        """Tell the listener."""
-        if assigned:
-            self._listener.on_assigned(_ours(assigned))
-
-
-def _ours(partitions: Collection[KafkaPartition]) -> list[TopicPartition]:
-    return sorted(TopicPartition(p.topic, p.partition) for p in partitions)
-
-
-def _theirs(partitions: Collection[TopicPartition]) -> list[KafkaPartition]:
-    return [KafkaPartition(p.topic, p.partition) for p in partitions]
-
-
-class _Deferred:
+class _Deferred(AbstractContextManager[dict[TopicPartition, int]]):
     """While it is entered, commits are collected instead of sent."""
 
     def __init__(self, consumer: "KafkaBusConsumer") -> None:
@@ -316,7 +281,7 @@ class KafkaBusConsumer:
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
         """As `plumbing.bus.Consumer.subscribe`."""
-        self._consumer.subscribe(list(topics), listener=_Rebalance(self, listener) if listener else None)
+        self._consumer.subscribe(list(topics), listener=Rebalance(self, listener) if listener else None)
 
     def poll(self, timeout: float, max_records: int = 500) -> list[Record]:
         """As `plumbing.bus.Consumer.poll`.
@@ -379,15 +344,15 @@ class KafkaBusConsumer:
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         """As `plumbing.bus.Consumer.pause`; partitions that are no longer ours are passed over."""
-        self._consumer.pause(*_theirs(self.assignment() & set(partitions)))
+        self._consumer.pause(*theirs(self.assignment() & set(partitions)))
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         """As `plumbing.bus.Consumer.resume`; partitions that are no longer ours are passed over."""
-        self._consumer.resume(*_theirs(self.assignment() & set(partitions)))
+        self._consumer.resume(*theirs(self.assignment() & set(partitions)))
 
     def assignment(self) -> set[TopicPartition]:
         """As `plumbing.bus.Consumer.assignment`."""
-        return set(_ours(self._consumer.assignment()))
+        return set(ours(self._consumer.assignment()))
 
     def lag(self) -> dict[TopicPartition, int]:
         """As `plumbing.bus.Consumer.lag`; asks the broker, also for paused partitions.
