@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 32 << 20
 """What the client itself lets pass; the topics' own limits, checked by the broker, are tighter."""
+_ANSWER_MS = 4_000
+"""How long a commit or a question waits for the broker: a stop must not hang on one that is away."""
 _BATCH_OVERHEAD = 128
 _HEADER_OVERHEAD = 10
 
@@ -315,7 +317,7 @@ class KafkaBusConsumer:
             self._deferred.update(offsets)
             return
         try:
-            self._consumer.commit(_kafka_offsets(offsets), timeout_ms=10_000)
+            self._consumer.commit(_kafka_offsets(offsets), timeout_ms=_ANSWER_MS)
         except (kafka_errors.KafkaError, RuntimeError) as error:
             raise BusError(f"group {self._group} at {self._brokers} takes no commit ({one_line(error)})") from error
 
@@ -337,7 +339,7 @@ class KafkaBusConsumer:
             BusError: the broker does not answer.
         """
         try:
-            offset: int | None = self._consumer.committed(KafkaPartition(*partition), timeout_ms=10_000)
+            offset: int | None = self._consumer.committed(KafkaPartition(*partition), timeout_ms=_ANSWER_MS)
         except (kafka_errors.KafkaError, RuntimeError) as error:
             raise BusError(f"cannot ask {self._brokers} for offsets of {self._group} ({one_line(error)})") from error
         return offset
@@ -364,8 +366,8 @@ class KafkaBusConsumer:
         if not partitions:
             return {}
         try:
-            ends = self._consumer.end_offsets(partitions, timeout_ms=10_000)
-            positions = {p: self._consumer.position(p, timeout_ms=10_000) for p in partitions}
+            ends = self._consumer.end_offsets(partitions, timeout_ms=_ANSWER_MS)
+            positions = {p: self._consumer.position(p, timeout_ms=_ANSWER_MS) for p in partitions}
         except (kafka_errors.KafkaError, RuntimeError) as error:
             raise BusError(f"cannot ask {self._brokers} for the ends of partitions ({one_line(error)})") from error
         return {TopicPartition(p.topic, p.partition): max(0, ends[p] - (positions[p] or 0)) for p in partitions}
@@ -376,7 +378,7 @@ class KafkaBusConsumer:
             return
         self._closed = True
         try:
-            self._consumer.close(autocommit=False, timeout_ms=5_000)
+            self._consumer.close(autocommit=False, timeout_ms=_ANSWER_MS)
         except (kafka_errors.KafkaError, RuntimeError) as error:
             log.warning("leaving group %s at %s: %s", self._group, self._brokers, one_line(error))
 
