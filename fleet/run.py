@@ -164,7 +164,6 @@ class Run:
             worker_group=chosen.group,
             frames_topic=FRAMES.name,
             go_on=self._on,
-            tell=lambda left: None,
         )
 
     def _report(self, cameras: "_Cameras", seconds: float) -> Report:
