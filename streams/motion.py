@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.text import distance
+from streams.text import distance, fragment
 from streams.track import Seen, Track
 
 MAX_COST = 6.0
@@ -27,6 +27,8 @@ _STRANGE = 2.5
 _OTHER_VEHICLE = 2.4
 """From this text distance on, two sure texts are two vehicles, wherever they are."""
 _LOOKALIKE = 0.35
+_HIDDEN = 0.6
+"""Text distance of a plate to a piece of itself."""
 _NO_TEXT = 1.0
 _PER_SECOND = 0.8
 
@@ -117,6 +119,9 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     if text > _LOOKALIKE and len(track.texts) > 1 and offer.text in track.texts:
         # it has been read like that before: what flickers once flickers again
         text = min(text, _LOOKALIKE)
+    if text > _HIDDEN and (fragment(offer.text, track.lead) or fragment(track.lead, offer.text)):
+        # a vehicle between hides the plate's end, or has just let go of it
+        text = _HIDDEN
     # what was read alike again and again is surer than any one read of it
     sure = offer.confidence * (1.0 - (1.0 - track.lead_confidence) / track.texts[track.lead][0])
     if text == 0.0:

@@ -56,7 +56,11 @@ def remains(track: Track, said: Vote, settings: TrackerSettings) -> bool:
     """True when a track that closes untold is a sighting all the same."""
     if opens(track, said, settings) or said.confidence >= settings.keep_confidence:
         return True
-    return track.frames >= settings.agree_reads and likeness(track, said.plate) >= settings.keep_likeness
+    return (
+        track.frames >= settings.agree_reads
+        and said.confidence >= settings.keep_least
+        and likeness(track, said.plate) >= settings.keep_likeness
+    )
 
 
 def likeness(track: Track, plate: str) -> float:

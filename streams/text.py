@@ -15,6 +15,8 @@ LOOKALIKE_COST = 0.3
 NEAR_COST = 0.6
 GAP_COST = 0.8
 """A character too many or too few."""
+MIN_FRAGMENT = 3
+"""Fewer characters than this are found in too many plates by chance."""
 
 
 def _costs() -> dict[tuple[str, str], float]:
@@ -49,6 +51,20 @@ def distance(a: str, b: str) -> float:
             best = min(corner + substitution(ca, cb), row[j] + GAP_COST, row[j - 1] + GAP_COST)
             corner, row[j] = row[j], best
     return row[-1]
+
+
+@lru_cache(maxsize=1 << 14)
+def fragment(part: str, whole: str) -> bool:
+    """True when `part` is a piece of `whole`, up to one look-alike: what is seen of a plate that something hides."""
+    spare = len(whole) - len(part)
+    return (
+        len(part) >= MIN_FRAGMENT
+        and spare > 0
+        and any(
+            sum(map(substitution, part, whole[begin : begin + len(part)])) <= LOOKALIKE_COST
+            for begin in range(spare + 1)
+        )
+    )
 
 
 @lru_cache(maxsize=1 << 14)

@@ -17,7 +17,7 @@ from schemas.topics import FRAMES
 from streams import motion
 from streams.settings import TrackerSettings
 from streams.telling import Teller, improved, opens, remains, vote_of, winning
-from streams.text import distance
+from streams.text import distance, fragment
 from streams.track import (
     CLOSED,
     OPEN,
@@ -37,6 +37,8 @@ from streams.vote import Vote
 
 _SAME_BOX = 0.5
 _LOOKALIKE = 0.35
+_EDGE = 0.15
+"""Plate heights from the picture's edge within which a plate may be cut."""
 _PURGE_FRAMES = 200
 _MAX_CLOSED = 32
 _BACKLOG_MS = 60_000
@@ -160,6 +162,17 @@ def _finite(read: PlateRead) -> bool:
     return all(map(math.isfinite, read.box)) and read.box[2] > 0 and read.box[3] > 0
 
 
+def _cut(read: PlateRead, frame: FrameReads) -> bool:
+    """True when the plate may go on beyond the picture's edge: what is read there is a piece of it.
+
+    Stills are exempt: a photograph may be cropped to the plate.
+    """
+    x, y, w, h = read.box
+    margin = _EDGE * h
+    inside = x > margin and y > margin and x + w < frame.width - margin and y + h < frame.height - margin
+    return not inside and not frame.still
+
+
 def _overlap(a: PlateRead, b: PlateRead) -> float:
     ax, ay, aw, ah = a.box
     bx, by, bw, bh = b.box
@@ -191,7 +204,8 @@ def _join(
     for rank in ranks:
         read = frame.reads[rank]
         x, y, w, h = read.box
-        text = read.plate if settings.min_length <= len(read.plate) <= settings.max_length else ""
+        sound = settings.min_length <= len(read.plate) <= settings.max_length and not _cut(read, frame)
+        text = read.plate if sound else ""
         offers[rank] = motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
     tracks = [track for track in state.hot.tracks if _in_reach(track, frame, t, settings)]
     places = [motion.predict(track.seen, t) for track in tracks]
@@ -304,12 +318,19 @@ def _twin(state: CameraState, track: Track, said: Vote, settings: TrackerSetting
             and not other.still
             and other.first_t - gap <= track.last_t
             and track.first_t <= other.last_t + gap
-            and distance(said.plate, other.told_plate) <= (0.0 if track.told_plate else _LOOKALIKE)
+            and _same_plate(track, said.plate, other.told_plate)
             and frames.isdisjoint(seen.seq for seen in other.seen)
             and _near(track.place, other.place, settings)
         ):
             return other
     return None
+
+
+def _same_plate(track: Track, plate: str, told: str) -> bool:
+    """A plate that was told is another one unless it is equal; before that, a look-alike or a piece is the same."""
+    if track.told_plate:
+        return plate == told
+    return distance(plate, told) <= _LOOKALIKE or fragment(plate, told)
 
 
 def _merge(state: CameraState, track: Track, into: Track, teller: Teller) -> list[Sighting]:

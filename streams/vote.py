@@ -11,7 +11,7 @@ from heapq import nlargest
 import msgspec
 
 from schemas.read import Candidate
-from streams.text import align
+from streams.text import align, fragment
 
 CharProbs = tuple[tuple[tuple[str, float], ...], ...]
 
@@ -21,6 +21,8 @@ MAX_CANDIDATES = 5
 _ALTERNATIVES = 3
 _MIN_SHARE = 1e-3
 _PRIOR = 1.5
+_WHOLE = 0.3
+"""A read this sure shows that others, which lack two characters or more at an end, saw the plate half hidden."""
 
 
 class Ballot(msgspec.Struct, array_like=True, frozen=True):
@@ -61,6 +63,15 @@ def weights(ballots: Sequence[Ballot]) -> list[float]:
         sharp = 0.2 + 0.8 * math.sqrt(max(b.sharpness, 0.0) / sharpest) if sharpest > 0 else 1.0
         out.append(size * sharp * (0.3 + 0.7 * b.legibility) * (0.2 + 0.8 * b.confidence))
     return out
+
+
+def _whole(ballots: Sequence[Ballot]) -> list[Ballot]:
+    """The ballots without those that saw a piece of what another one saw whole.
+
+    One character less is not enough: it may as well be one too many in the other.
+    """
+    whole = {b.text for b in ballots if b.confidence >= _WHOLE}
+    return [b for b in ballots if not any(len(t) >= len(b.text) + 2 and fragment(b.text, t) for t in whole)]
 
 
 def _characters(ballot: Ballot) -> CharProbs:
@@ -153,7 +164,7 @@ def vote(ballots: Sequence[Ballot]) -> Vote:
     Shares are averaged, not multiplied: one read that is sure and wrong cannot outvote three that agree.
     Reads of one pass are alike in their faults, so that each further one counts for less than a new look would.
     """
-    ordered = sorted(ballots, key=lambda b: (b.text, b.confidence, b.height, b.sharpness, b.probs))
+    ordered = sorted(_whole(ballots), key=lambda b: (b.text, b.confidence, b.height, b.sharpness, b.probs))
     weight = weights(ordered)
     reference = _reference(ordered, weight)
     pools = _pool(ordered, weight, reference)

@@ -334,3 +334,31 @@ def test_a_replay_from_any_written_state_tells_the_same_again(drawn: list[Car], 
     restored, told = step(restored, CloseTracks(camera_id="cam", seq=FAR, sent_at=0), len(frames), T0)
     # what was told before the crash and after it is, to the letter, what one run tells
     assert before + again + told == whole
+
+
+def test_a_plate_that_leaves_the_picture_is_not_read_by_the_piece_that_is_left() -> None:
+    road = Road("cam", [Car("KLM4711", 1, 3)], 3).frames()
+    leaving = [frame("cam", 100 + i, T0 + 3000 + 200 * i, [read("KLM4", 1250, 400, 100, 0.99)]) for i in range(4)]
+    told = play([*road, *leaving])
+    assert plates(told) == ["KLM4711"]
+    assert fold(told)[0].frames == 10
+    assert plates(play(leaving)) == []
+
+
+def test_a_photograph_that_is_cropped_to_its_plate_is_read_to_the_edge() -> None:
+    shown = frame(
+        "cam", 1, T0, [read("KLM4711", 60, 15, 120, 0.99)], Road("cam", [], 1, still=True), width=120, height=30
+    )
+    assert plates(play([shown])) == ["KLM4711"]
+
+
+@pytest.mark.parametrize("texts", [("KLM4711", "KLM47", "KLM47"), ("KLM47", "KLM47", "KLM4711", "KLM4711", "KLM4711")])
+def test_a_plate_that_is_half_hidden_for_a_while_stays_one_vehicle(texts: tuple[str, ...]) -> None:
+    told = play(Road("cam", [Car("KLM4711", 1, 4, texts=texts)], 6).frames())
+    assert plates(told) == ["KLM4711"]
+
+
+def test_what_is_hardly_ever_right_is_no_sighting() -> None:
+    texts = ("KLM4711", "KIM47T1")
+    weak = [frame("cam", i, T0 + 200 * i, [read(texts[i], 600 + 9 * i, 400, 90, 0.02)]) for i in range(2)]
+    assert plates(play(weak)) == []
