@@ -37,7 +37,7 @@ from workers.settings import ReaderSettings, WorkerSettings, readers_for
 
 CAMERAS = 4
 WARM_UP = 64
-STALL_S = 180.0
+STALL_S = 900.0
 
 
 def main() -> int:
