@@ -27,6 +27,7 @@ ONLY_HERE = {
     "kafka": {
         "plumbing/kafka_bus.py",
         "plumbing/kafka_admin.py",
+        "plumbing/kafka_rebalance.py",
         "plumbing/memory_bus.py",
         "streams/progress.py",
         "fleet/drain.py",
