@@ -12,7 +12,7 @@ from schemas.codec import decode_reads
 from schemas.read import FrameReads, PlateRead
 from tests.workers import fakes
 from tests.workers.fakes import BarcodePipeline, jpeg, record
-from tests.workers.test_decode import group
+from tests.workers.test_record_decode import group
 from vision.types import Image, PlateResult
 from workers.reading import (
     BatchResult,

@@ -9,7 +9,7 @@ from plumbing import metrics
 from tests.workers import fakes
 from tests.workers.fakes import jpeg
 from tests.workers.rig import RunningWorker, Topics, reader_processes, wait_for
-from tests.workers.test_decode import group
+from tests.workers.test_record_decode import group
 
 CAMERAS = 5
 
