@@ -84,7 +84,8 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnerProcess]:
     assert process.stop() == 0
 
 
-@pytest.fixture(scope="session")
+# of this module alone: chDB opens one folder per process at a time, and other modules have their own
+@pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store = open_store(f"chdb://{tmp_path_factory.mktemp('embedded')}/db")
     yield store
