@@ -99,7 +99,8 @@ def _packages(settings: Settings) -> Iterator[Finding]:
         ("faust", "streams cannot run"),
         ("chdb", "the embedded store cannot run"),
     ):
-        there = importlib.util.find_spec(module) is not None
+        # one that is imported need not have a spec left: Faust puts a module of its own in its place
+        there = module in sys.modules or importlib.util.find_spec(module) is not None
         yield Finding(
             f"package {module}", "ok" if there else "fail", "there" if there else why, "" if there else _SETUP
         )
