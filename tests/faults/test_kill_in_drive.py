@@ -11,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "streams"))
+
+from running import read_log, wait_for
 
 from cameras.simulator import simulate
 from fleet.local_kafka import LocalKafka
@@ -55,21 +58,21 @@ def test_readers_and_streams_die(broker: str, tmp_path: Path) -> None:
         )
     try:
         _kill_in_turn(up, broker)
-        _wait("the drive read", lambda: _read_all(broker), 150)
+        wait_for("the drive read", lambda: _read_all(broker), 150)
         close_all(broker, {one["camera_id"] for one in truth})
-        _wait("all of it in SQL", lambda: drained(broker), 90)
+        wait_for("all of it in SQL", lambda: drained(broker), 90)
         rows = _sql(tmp_path / "data", "SELECT toString(sighting_id) AS id, plate, frames, status FROM sightings")
         counts = _sql(tmp_path / "data", "SELECT count() AS n, uniqExact(alert_id) AS ids FROM alerts")[0]
     finally:
         up.terminate()
         up.wait(15)
-    reads = [decode_reads(r.value) for r in _log(broker, "fleet.reads")]
+    reads = [decode_reads(r.value) for r in read_log(broker, "fleet.reads")]
     assert {(r.camera_id, r.seq) for r in reads if isinstance(r, FrameReads)} == _rendered(drive)
     expected = _undisturbed(broker)
     assert {(str(r["id"]), r["plate"], r["frames"]) for r in rows} == expected
     assert len({r["id"] for r in rows}) == len(rows)
     assert expected, "no sighting at all: nothing was proved"
-    raised = [decode_json(r.value, Alert) for r in _log(broker, "fleet.alerts")]
+    raised = [decode_json(r.value, Alert) for r in read_log(broker, "fleet.alerts")]
     hit = {name for name, plate, _ in expected if plate in wanted}
     standing = _standing(raised)
     assert {alert.sighting_id for alert in standing if alert.match == "exact"} >= hit
@@ -79,11 +82,11 @@ def test_readers_and_streams_die(broker: str, tmp_path: Path) -> None:
 
 def _kill_in_turn(up: "subprocess.Popen[bytes]", broker: str) -> None:
     """A reader, then the streams, then both again, each while frames are coming in."""
-    _wait("first reads", lambda: _count(broker, "fleet.reads") > 2 * FPS, 90)
+    wait_for("first reads", lambda: _count(broker, "fleet.reads") > 2 * FPS, 90)
     for name in ("ReaderActor", "fleet streams", "ReaderActor", "fleet streams"):
         _find(up, name).kill()
         seen = _count(broker, "fleet.reads")
-        _wait(f"reads after the death of {name}", lambda seen=seen: _count(broker, "fleet.reads") > seen + FPS, 60)
+        wait_for(f"reads after the death of {name}", lambda seen=seen: _count(broker, "fleet.reads") > seen + FPS, 60)
 
 
 def _find(up: "subprocess.Popen[bytes]", name: str) -> psutil.Process:
@@ -101,7 +104,7 @@ def _find(up: "subprocess.Popen[bytes]", name: str) -> psutil.Process:
 
 def _read_all(broker: str) -> bool:
     """Every frame of the drive is on fleet.reads."""
-    frames = (_frame(record) for record in _log(broker, "fleet.reads"))
+    frames = (_frame(record) for record in read_log(broker, "fleet.reads"))
     return len({(f.camera_id, f.seq) for f in frames if f is not None}) == CAMERAS * round(SECONDS * FPS)
 
 
@@ -122,7 +125,7 @@ def _undisturbed(broker: str) -> set[tuple[str, str, int]]:
     """(sighting, plate, frames) that the pure tracker makes of fleet.reads; withdrawn ones are gone."""
     states: dict[str, CameraState] = {}
     last: dict[str, Sighting] = {}
-    for record in _log(broker, "fleet.reads"):
+    for record in read_log(broker, "fleet.reads"):
         message = decode_reads(record.value)
         state = states.get(message.camera_id) or new_state(message.camera_id)
         assert isinstance(message, FrameReads | CloseTracks)
@@ -146,26 +149,7 @@ def _standing(alerts: list[Alert]) -> list[Alert]:
 
 
 def _count(broker: str, topic: str) -> int:
-    return len(_log(broker, topic))
-
-
-def _log(broker: str, topic: str) -> list["object"]:
-    """All records of a topic, in offset order per partition; none while the topic is not there."""
-    consumer = KafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
-    try:
-        partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
-        if not partitions:
-            return []
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        out: list[object] = []
-        while any(consumer.position(tp) < ends[tp] for tp in partitions):
-            for records in consumer.poll(500).values():
-                out += records
-        return sorted(out, key=lambda r: (r.partition, r.offset))  # type: ignore[attr-defined]
-    finally:
-        consumer.close()
+    return len(read_log(broker, topic))
 
 
 def _sql(data: Path, sql: str) -> list[dict[str, object]]:
@@ -175,10 +159,3 @@ def _sql(data: Path, sql: str) -> list[dict[str, object]]:
         return store.query(sql)
     finally:
         store.close()
-
-
-def _wait(what: str, done: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.3)

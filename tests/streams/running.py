@@ -38,6 +38,25 @@ def wait_for(what: str, done: Callable[[], bool], timeout: float = 40.0) -> None
         time.sleep(0.1)
 
 
+def read_log(brokers: str, topic: str) -> list[Any]:
+    """All records of a topic, in offset order per partition; none while the topic is not there."""
+    consumer = KafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
+        if not partitions:
+            return []
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        out: list[Any] = []
+        while any(consumer.position(tp) < ends[tp] for tp in partitions):
+            for records in consumer.poll(500).values():
+                out += records
+        return sorted(out, key=lambda r: (r.partition, r.offset))
+    finally:
+        consumer.close()
+
+
 @dataclass
 class Place:
     """Topics, folders and group names of one test."""
@@ -71,19 +90,7 @@ class Place:
 
     def log(self, topic: str) -> list[Any]:
         """All records of a topic, partition by partition."""
-        consumer = KafkaConsumer(bootstrap_servers=self.brokers, enable_auto_commit=False)
-        try:
-            partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic))]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning(*partitions)
-            ends = consumer.end_offsets(partitions)
-            out: list[Any] = []
-            while any(consumer.position(tp) < ends[tp] for tp in partitions):
-                for records in consumer.poll(500).values():
-                    out += records
-            return sorted(out, key=lambda r: (r.partition, r.offset))
-        finally:
-            consumer.close()
+        return read_log(self.brokers, topic)
 
     def drain(self, roles: Sequence[str], timeout: float = 40.0) -> None:
         """Wait until the roles have finished with everything."""
