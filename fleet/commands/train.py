@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fleet.terminal import err
+
+if TYPE_CHECKING:
+    from vision.training.data import Licence
 
 _OPTIONS = (
     click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and its model."),
@@ -16,6 +20,13 @@ _OPTIONS = (
     click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that draw."),
     click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint."),
     click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs."),
+    click.option(
+        "--licence",
+        type=click.Choice(["any", "stated", "permissive"]),
+        default="any",
+        show_default=True,
+        help="Photographs of which sources: all, of those that state a licence, of permissive ones.",
+    ),
 )
 
 
@@ -51,6 +62,7 @@ def detector(
     workers: int,
     resume: bool,
     data: Path | None,
+    licence: "Licence",
     drives: tuple[Path, ...],
 ) -> None:
     """Train the plate detector."""
@@ -63,7 +75,7 @@ def detector(
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = DetectorTrainConfig(
         out=out, minutes=minutes, steps=steps, seed=seed, threads=_threads(threads), workers=workers,
-        device=settings.device, resume=resume, data=data, drives=drives,
+        device=settings.device, resume=resume, data=data, licence=licence, drives=drives,
     )  # fmt: skip
     err.print(f"the detector is in {run(config)}", markup=False)
 
@@ -80,6 +92,7 @@ def reader(
     workers: int,
     resume: bool,
     data: Path | None,
+    licence: "Licence",
     no_photographs: bool,
 ) -> None:
     """Train the plate reader."""
@@ -92,7 +105,7 @@ def reader(
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = ReaderTrainConfig(
         out=out, minutes=minutes, seed=seed, threads=_threads(threads), workers=max(1, workers), resume=resume,
-        data=data, real=not no_photographs,
+        data=data, licence=licence, real=not no_photographs,
     )  # fmt: skip
     if steps is not None:
         config = replace(config, steps=steps)
