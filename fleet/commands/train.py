@@ -83,6 +83,12 @@ def detector(
 @train.command()
 @_with_options
 @click.option("--no-photographs", is_flag=True, help="Invented plates alone.")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Settings of a whole run (TOML); --minutes and --seed are left out then.",
+)
 def reader(
     out: Path,
     minutes: float,
@@ -94,17 +100,19 @@ def reader(
     data: Path | None,
     licence: "Licence",
     no_photographs: bool,
+    file: Path | None,
 ) -> None:
     """Train the plate reader."""
     from fleet.settings import load_settings
     from plumbing.logs import setup_logs
-    from vision.training.train_reader import ReaderTrainConfig
+    from vision.training.reader_config import ReaderTrainConfig, read_config
     from vision.training.train_reader import train as run
 
     settings = load_settings()
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
-    config = ReaderTrainConfig(
-        out=out, minutes=minutes, seed=seed, threads=_threads(threads), workers=max(1, workers), resume=resume,
+    config = read_config(file, out) if file else ReaderTrainConfig(out=out, minutes=minutes, seed=seed)
+    config = replace(
+        config, threads=_threads(threads), workers=max(1, workers), resume=resume, device=settings.device,
         data=data, licence=licence, real=not no_photographs,
     )  # fmt: skip
     if steps is not None:

@@ -12,10 +12,12 @@ import torch
 
 from vision.alphabet import greedy
 from vision.plates import REGIONS
-from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, prepare_batch
+from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, network_of, prepare_batch
+from vision.registry import read_folder
 from vision.training.calibrate import calibration_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, DataError
 from vision.training.evaluate import edit_distance, fold
+from vision.training.reader_config import ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
     ReplayBuffer,
     Sample,
@@ -26,7 +28,7 @@ from vision.training.reader_data import (
     source_odds,
 )
 from vision.training.synth import synth_crop
-from vision.training.train_reader import ReaderTrainConfig, jitter, learning_rate, reader_loss, train
+from vision.training.train_reader import jitter, reader_loss, train
 
 
 @pytest.fixture(autouse=True)
@@ -84,12 +86,42 @@ def test_a_short_run_gives_a_model_and_resumes(tmp_path: Path) -> None:
         train(replace(config, out=tmp_path / "other", resume=True))
 
 
-def test_learning_rate_warms_up_and_decays() -> None:
-    rates = [learning_rate(1.0, step, 10, step / 100) for step in range(101)]
+def test_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
+    config = ReaderTrainConfig(tmp_path, rate=1.0, warm_up=10)
+    rates = [learning_rate(config, step, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) <= 1.0
     assert rates[100] == pytest.approx(0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    late = replace(config, decay_from=0.5)
+    assert {learning_rate(late, step, step / 100) for step in range(10, 51)} == {1.0}
+    assert learning_rate(late, 75, 0.75) == pytest.approx(0.505)
+    assert learning_rate(late, 100, 1.0) == pytest.approx(0.01)
+
+
+def test_settings_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("steps = 7\nrate = 1\nwidths = [8, 8, 16, 16]\n", encoding="utf-8")
+    config = read_config(file, tmp_path / "out", resume=True)
+    assert (config.steps, config.rate, config.widths, config.resume) == (7, 1.0, (8, 8, 16, 16), True)
+    for text, message in (("stepps = 7", "unknown setting 'stepps'"), ('steps = "7"', "must be a int"), ("=", "TOML")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=message):
+            read_config(file, tmp_path / "out")
+    for shipped in (Path(read_config.__code__.co_filename).parent / "configs").glob("reader*.toml"):
+        assert read_config(shipped, tmp_path).steps > 0
+
+
+def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
+    small = {"batch": 8, "threads": 1, "replay": 96, "real": False, "widths": (8, 8, 16, 16), "sequence": 32}
+    first = ReaderTrainConfig(tmp_path / "first", steps=2, **small)  # type: ignore[arg-type]
+    train(first)
+    second = replace(first, out=tmp_path / "second", start=str(tmp_path / "first"), steps=1, rate=0.0)
+    train(second)
+    cards = [json.loads((tmp_path / name / "card.json").read_text()) for name in ("first", "second")]
+    assert cards[1]["start"]["sha256"] == cards[0]["sha256"]
+    states = [network_of(read_folder(tmp_path / name)).state_dict() for name in ("first", "second")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0] if name.endswith("weight"))
 
 
 def test_illegible_samples_teach_no_text() -> None:

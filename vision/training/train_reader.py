@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +21,18 @@ from vision.alphabet import encode, greedy
 from vision.device import choose_device
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
-from vision.registry import ModelError, read_folder
+from vision.registry import ModelError, find_model, read_folder
 from vision.training.calibrate import fit_temperature
-from vision.training.data import DataError, Licence
+from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, load_val
 from vision.training.model_card import write_card, write_reader_card
+from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
 from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers
 
 log = logging.getLogger(__name__)
 
 _EASY_ENOUGH, _TOO_HARD = 0.62, 0.35
 """Share of invented plates read right above which, or below which, they get harder or easier."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderTrainConfig:
-    """One training run. It ends after `steps` or `minutes`, whichever comes first; the learning rate follows."""
-
-    out: Path
-    """Folder for log, checkpoint, weights and card."""
-    steps: int = 20_000
-    minutes: float | None = None
-    device: str = "auto"
-    seed: int = 0
-    threads: int = 2
-    workers: int = 1
-    batch: int = 48
-    rate: float = 2e-3
-    weight_decay: float = 0.02
-    warm_up: int = 200
-    replay: int = 9_000
-    reuse: float = 2.0
-    """How often a sample is drawn on average: drawing plates anew costs as much as learning from them."""
-    real_share: float = 0.5
-    hardest: float = 0.7
-    """Invented plates never get harder than this: beyond, much of what is drawn nobody could read."""
-    average: float = 0.998
-    check_every: int = 500
-    checkpoint_minutes: float = 3.0
-    resume: bool = False
-    licence: Licence = "any"
-    data: Path | None = None
-    """The data pack; None is the one beside the checkout."""
-    real: bool = True
-    """False trains on invented plates alone and needs no pack."""
-    widths: tuple[int, ...] = ReaderArchitecture().widths
-    sequence: int = ReaderArchitecture().sequence
 
 
 @dataclass(slots=True)
@@ -110,6 +77,8 @@ class _Run:
         self.val: ValSet | None = load_val(config.data, config.licence) if config.real else None
         self.network = ReaderNet(architecture).to(self.device).to(memory_format=torch.channels_last)
         self.average = ReaderNet(architecture).to(self.device)
+        self.commit = code_commit()
+        self.start = self._load_start()
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(_groups(self.network, config.weight_decay), lr=config.rate)
         if config.resume:
@@ -124,6 +93,16 @@ class _Run:
         )
         self.drawn = 0
         self.log = (config.out / "log.jsonl").open("a", encoding="utf-8")
+
+    def _load_start(self) -> dict[str, Any]:
+        """Take over the weights of the model that the run starts from; returns what its card says of it."""
+        if not self.config.start:
+            return {}
+        model = find_model("reader", self.config.start)
+        self.network.load_state_dict(network_of(model).state_dict())
+        self.state.difficulty = self.config.start_difficulty
+        kept = ("sha256", "commit", "steps", "config", "start")
+        return {"name": self.config.start} | {key: model.card[key] for key in kept if key in model.card}
 
     def close(self) -> None:
         self.workers.close()
@@ -181,7 +160,7 @@ class _Run:
         self._fill(1)
         crops, samples = self.buffer.draw(self.rng, config.batch)
         self.drawn += config.batch
-        rate = learning_rate(config.rate, state.step, config.warm_up, self.progress())
+        rate = learning_rate(config, state.step, self.progress())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.network.train()
@@ -216,6 +195,7 @@ class _Run:
         """Log, read the validation plates with the averaged weights, keep them when they are the best so far."""
         state = self.state
         metrics = self.val.measure(self.average) if self.val else {"exact": state.read_right}
+        raw = self.val.measure(self.network) if self.val else {}
         line = {
             "step": state.step,
             "minutes": round(state.seconds / 60, 2),
@@ -225,15 +205,19 @@ class _Run:
             "samples_made": self.buffer.added,
             "bf16": self.half,
             "val": metrics,
+            "val_not_averaged": {name: raw[name] for name in ("exact", "all", "loss") if name in raw},
         }
         log.info("%s", line)
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
         if metrics["exact"] > state.best:
-            state.best, state.metrics = metrics["exact"], metrics
+            state.best = metrics["exact"]
+            state.metrics = {name: share for name, share in metrics.items() if name != "loss"}
             write_reader_card(
                 self.config.out, self.average, self.architecture, state.step, state.metrics, asdict(self.config)
             )
+            card = read_folder(self.config.out).card | {"commit": self.commit, "start": self.start}
+            write_card(self.config.out, card)
 
     def _save_checkpoint(self) -> None:
         path = self.config.out / "checkpoint.pt"
@@ -284,25 +268,33 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
-def learning_rate(peak: float, step: int, warm_up: int, progress: float) -> float:
-    """Linear warm-up, then a cosine down to a hundredth of the peak at progress 1."""
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * progress))))
-
-
 def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
     """Cheap changes on each draw from the buffer: contrast, shift of colours, noise, a blotted patch."""
     count = len(inputs)
     gain = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
     shift = torch.from_numpy(rng.normal(0, 0.12, (count, 3, 1, 1)).astype(np.float32)).to(inputs.device)
     noise = torch.from_numpy(rng.uniform(0, 0.12, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
-    out = inputs * gain + shift
-    out = out + torch.randn_like(out) * noise
+    out = inputs * gain + shift + _grain(inputs, rng) * noise
     for k in np.flatnonzero(rng.random(count) < 0.08):
         y, x = int(rng.integers(0, CROP_SIZE[0] - 8)), int(rng.integers(0, CROP_SIZE[1] - 10))
         out[k, :, y : y + int(rng.integers(3, 9)), x : x + int(rng.integers(3, 10))] = float(rng.normal())
     return out.contiguous(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=1)
+def _grains(device: torch.device) -> Tensor:
+    """A store of normal numbers: drawing them anew for each batch would take a tenth of the training's time."""
+    return torch.randn(1 << 22, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _grain(like: Tensor, rng: np.random.Generator) -> Tensor:
+    """Normal noise of the shape of `like`: a stretch of the store from a random place on."""
+    store = _grains(like.device)
+    count = like.numel()
+    begin = int(rng.integers(0, len(store) - count)) if count < len(store) else 0
+    wanted = store[begin : begin + count] if count < len(store) else torch.randn(count, device=like.device)
+    batch, channels, height, width = like.shape
+    return wanted.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
