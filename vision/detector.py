@@ -33,11 +33,14 @@ _CANDIDATES = 120
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Channels per stage (strides 2 to 32), residual blocks per stage (strides 4 to 32), channels of the neck."""
+    """Channels per stage (strides 4 to 32), residual blocks per stage, channels of the neck.
 
-    widths: tuple[int, ...] = (16, 24, 48, 96, 128)
-    blocks: tuple[int, ...] = (1, 2, 2, 2)
-    neck: int = 64
+    Five widths are the first design, detector-v1: a stem of two steps (strides 2 and 4) and a full last join.
+    """
+
+    widths: tuple[int, ...] = (24, 48, 96, 128)
+    blocks: tuple[int, ...] = (1, 1, 2, 2)
+    neck: int = 48
 
 
 class DetectorNet(nn.Module):
@@ -45,13 +48,18 @@ class DetectorNet(nn.Module):
 
     def __init__(self, architecture: Architecture = Architecture()) -> None:
         super().__init__()
-        w, n, neck = architecture.widths, architecture.blocks, architecture.neck
-        self.stride4 = nn.Sequential(_conv(3, w[0], 3, 2), _conv(w[0], w[1], 3, 2), *(_Slim(w[1]) for _ in range(n[0])))
-        self.stride8 = nn.Sequential(_conv(w[1], w[2], 3, 2), *(_Slim(w[2]) for _ in range(n[1])))
-        self.stride16 = nn.Sequential(_conv(w[2], w[3], 3, 2), *(_Residual(w[3]) for _ in range(n[2])))
-        self.stride32 = nn.Sequential(_conv(w[3], w[4], 3, 2), *(_Residual(w[4]) for _ in range(n[3])))
-        self.from32, self.from16, self.from8 = _conv(w[4], neck, 1), _conv(w[3], neck, 1), _conv(w[2], neck, 1)
-        self.join16, self.join8 = _conv(neck, neck), _conv(neck, neck)
+        w, n, neck = architecture.widths[-4:], architecture.blocks, architecture.neck
+        first = len(architecture.widths) == 5
+        early = architecture.widths[0]
+        # one step of 6 x 6 to a quarter of the size: the rows of large pictures are what costs time
+        stem = (_conv(3, early, 3, 2), _conv(early, w[0], 3, 2)) if first else (_conv(3, w[0], 6, 4, 1),)
+        self.stride4 = nn.Sequential(*stem, *(_Slim(w[0]) for _ in range(n[0])))
+        self.stride8 = nn.Sequential(_conv(w[0], w[1], 3, 2), *(_Slim(w[1]) for _ in range(n[1])))
+        self.stride16 = nn.Sequential(_conv(w[1], w[2], 3, 2), *(_Residual(w[2]) for _ in range(n[2])))
+        self.stride32 = nn.Sequential(_conv(w[2], w[3], 3, 2), *(_Residual(w[3]) for _ in range(n[3])))
+        self.from32, self.from16, self.from8 = _conv(w[3], neck, 1), _conv(w[2], neck, 1), _conv(w[1], neck, 1)
+        self.join16 = _conv(neck, neck)
+        self.join8 = _conv(neck, neck) if first else _Slim(neck)
         self.heat = nn.Conv2d(neck, 1, 1)
         self.geometry = nn.Conv2d(neck, 12, 1)
         nn.init.constant_(self.heat.bias, -4.6)  # type: ignore[arg-type]  # plates are rare: start at 1 %
@@ -88,10 +96,9 @@ class _Slim(nn.Module):
         return x + self.body(x)
 
 
-def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, border: int | None = None) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2 if border is None else border, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _double(x: Tensor) -> Tensor:

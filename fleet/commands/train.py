@@ -53,6 +53,12 @@ def train() -> None:
 @click.option(
     "--drive", "drives", multiple=True, type=click.Path(path_type=Path), help="Simulated drives as scenes too."
 )
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Settings of a whole run (TOML); --minutes and --seed are left out then.",
+)
 def detector(
     out: Path,
     minutes: float,
@@ -64,19 +70,23 @@ def detector(
     data: Path | None,
     licence: "Licence",
     drives: tuple[Path, ...],
+    file: Path | None,
 ) -> None:
     """Train the plate detector."""
     from fleet.settings import load_settings
     from plumbing.logs import setup_logs
-    from vision.training.train_detector import DetectorTrainConfig
+    from vision.training.detector_config import DetectorTrainConfig, read_config
     from vision.training.train_detector import train as run
 
     settings = load_settings()
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
-    config = DetectorTrainConfig(
-        out=out, minutes=minutes, steps=steps, seed=seed, threads=_threads(threads), workers=workers,
-        device=settings.device, resume=resume, data=data, licence=licence, drives=drives,
+    config = read_config(file, out) if file else DetectorTrainConfig(out=out, minutes=minutes, seed=seed)
+    config = replace(
+        config, threads=_threads(threads), workers=workers, resume=resume, device=settings.device, data=data,
+        licence=licence, drives=drives,
     )  # fmt: skip
+    if steps is not None:
+        config = replace(config, steps=steps)
     err.print(f"the detector is in {run(config)}", markup=False)
 
 

@@ -12,11 +12,12 @@ import torch
 from vision.detector import STRIDE, Architecture, TorchDetector
 from vision.plates import random_plate, render_plate
 from vision.training.data import DataError, load_scenes
+from vision.training.detector_config import DetectorTrainConfig, TrainingError
 from vision.training.detector_data import SampleMaker, collate
 from vision.training.detector_loss import detector_loss
 from vision.training.drives import load_drive
 from vision.training.pasting import Label, paste_plates
-from vision.training.train_detector import DetectorTrainConfig, TrainingError, train
+from vision.training.train_detector import train
 from vision.training.wear import wear
 
 TINY = Architecture((8, 8, 16, 16, 16), (1, 1, 1, 1), 16)

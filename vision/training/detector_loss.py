@@ -34,7 +34,7 @@ def detector_loss(heat: Tensor, geometry: Tensor, batch: Batch, *, sure: bool) -
         return Loss(heat_part, float(heat_part.detach()), 0.0, 0.0)
     picture, row, column = _on(batch.cells, device).unbind(1)
     boxes, corners = boxes_and_corners(geometry[picture, :, row, column], column, row)
-    wanted = _on(batch.boxes, device)
+    wanted = _within_slack(boxes.detach(), _on(batch.boxes, device), _on(batch.slack, device))
     box_weight, corner_weight = _on(batch.box_weight, device), _on(batch.corner_weight, device)
     sizes = wanted[:, 2:]
     shift = ((boxes[:, :2] - wanted[:, :2]) / sizes).abs().sum(1) + (boxes[:, 2:] / sizes).log().abs().sum(1)
@@ -43,6 +43,15 @@ def detector_loss(heat: Tensor, geometry: Tensor, batch: Batch, *, sure: bool) -
     corner_part = (bend * corner_weight).sum() / corner_weight.sum().clamp(min=1)
     total = heat_part + box_part + 2.0 * corner_part
     return Loss(total, float(heat_part.detach()), float(box_part.detach()), float(corner_part.detach()))
+
+
+def _within_slack(boxes: Tensor, wanted: Tensor, slack: Tensor) -> Tensor:
+    """`wanted` with each edge moved towards that of `boxes` by at most `slack` of its side: N x 4, middle and size."""
+    low, high = wanted[:, :2] - wanted[:, 2:] / 2, wanted[:, :2] + wanted[:, 2:] / 2
+    room = wanted[:, 2:] * slack[:, None]
+    low = low + (boxes[:, :2] - boxes[:, 2:] / 2 - low).clamp(min=-room, max=room)
+    high = high + (boxes[:, :2] + boxes[:, 2:] / 2 - high).clamp(min=-room, max=room)
+    return torch.cat([(low + high) / 2, high - low], dim=1)
 
 
 def _focal(heat: Tensor, batch: Batch, sure: bool) -> Tensor:

@@ -26,6 +26,8 @@ class Label:
     corners: Quad
     box_weight: float = 1.0
     corner_weight: float = 1.0
+    slack: float = 0.0
+    """How far the true edges may lie from these, as a fraction of the plate's width and height."""
     ignore: bool = False
 
     @classmethod

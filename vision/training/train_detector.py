@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vision.detector import DEFAULT_TILES, STRIDE, Architecture, DetectorNet, TorchDetector, normalise
+from vision.detector import STRIDE, DetectorNet, TorchDetector, normalise
 from vision.device import Placement, choose_device
-from vision.registry import sha256_of
+from vision.registry import find_model, load_state, sha256_of
 from vision.training.data import (
     LICENCES,
     Crop,
-    Licence,
     Scene,
     git_commit,
     load_crops,
     load_scenes,
 )
+from vision.training.detector_config import DetectorTrainConfig, TrainingError
 from vision.training.detector_data import Batch, SampleMaker
 from vision.training.detector_loss import Loss, detector_loss
 from vision.training.drives import load_drive
@@ -49,39 +49,6 @@ _SCENE_SOURCES = (
 )  # fmt: skip
 _CROP_SOURCES = ("reported-nyc", "openalpr-benchmarks-us-states")
 _SETTLING = 50
-
-
-class TrainingError(ValueError):
-    """The config cannot be trained from; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorTrainConfig:
-    """Everything that a run depends on beside the data."""
-
-    out: Path
-    """Folder of the run: checkpoint, log, and the model (weights.pt, card.json, card.md)."""
-    minutes: float = 75.0
-    """Length of the run; the learning rate ends near zero there."""
-    steps: int | None = None
-    """Length in steps instead of minutes."""
-    seed: int = 7
-    threads: int = 1
-    workers: int = 1
-    """Processes that draw samples."""
-    device: str = "auto"
-    resume: bool = False
-    learning_rate: float = 2.5e-3
-    weight_decay: float = 0.02
-    shapes: tuple[tuple[int, int, int, float], ...] = ((24, 256, 384, 0.8), (9, 384, 640, 0.2))
-    """Batches: pictures, height, width, odds."""
-    every_minutes: float = 5.0
-    """Between checkpoints, each with a look at val."""
-    licence: Licence = "any"
-    data: Path | None = None
-    drives: tuple[Path, ...] = ()
-    """Folders of simulated drives with `truth_frames.jsonl`, as further scenes."""
-    architecture: Architecture = field(default_factory=Architecture)
 
 
 class _Stream(IterableDataset[Batch]):
@@ -183,6 +150,8 @@ def _training_data(config: DetectorTrainConfig) -> tuple[list[Scene], list[Crop]
 
 def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     network = DetectorNet(config.architecture).to(device=device).to(memory_format=torch.channels_last)
+    if config.start:
+        log.info("%d tensors taken over from %s", _take_over(network, config.start), config.start)
     average = copy.deepcopy(network).eval()
     decay = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -198,6 +167,14 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     return state
 
 
+def _take_over(network: nn.Module, start: str) -> int:
+    """Copy the weights of a model wherever name and shape agree; returns how many tensors did."""
+    own = network.state_dict()
+    same = {k: v for k, v in load_state(find_model("detector", start)).items() if k in own and v.shape == own[k].shape}
+    network.load_state_dict(same, strict=False)
+    return len(same)
+
+
 def _progress(config: DetectorTrainConfig, state: _State) -> float:
     if config.steps is not None:
         return state.step / config.steps
@@ -206,27 +183,28 @@ def _progress(config: DetectorTrainConfig, state: _State) -> float:
 
 def _step(config: DetectorTrainConfig, state: _State, batch: Batch, device: torch.device, done: float) -> Loss:
     warm = min(1.0, (state.step + 1) / 150)
-    rate = config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * done))))
+    gone = max(0.0, done - config.decay_from) / (1.0 - config.decay_from)
+    rate = config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * gone))))
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.network.train()
     with torch.autocast(device.type, dtype=torch.bfloat16):
         heat, geometry = state.network(_pictures(batch, device))
-    loss = detector_loss(heat.float(), geometry.float(), batch, sure=state.step > 1500)
+    loss = detector_loss(heat.float(), geometry.float(), batch, sure=state.step >= config.sure_from)
     state.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
     state.optimiser.step()
     state.step += 1
     state.samples += len(batch.pictures)
-    _follow(state)
+    _follow(state, config.average)
     return loss
 
 
 @torch.no_grad()
-def _follow(state: _State) -> None:
+def _follow(state: _State, most: float) -> None:
     """Move the averaged weights, which are those that are kept, a little towards the trained ones."""
-    keep = min(0.998, (1 + state.step) / (20 + state.step))
+    keep = min(most, (1 + state.step) / (20 + state.step))
     for weight, trained in zip(state.average.parameters(), state.network.parameters(), strict=True):
         weight.lerp_(trained, 1 - keep)
     for kept, seen in zip(state.average.buffers(), state.network.buffers(), strict=True):
@@ -291,7 +269,7 @@ def _look(config: DetectorTrainConfig, state: _State, val: list[Scene], device: 
     network = DetectorNet(config.architecture)
     network.load_state_dict(state.average.state_dict())
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    outcomes = judge(TorchDetector(network, Placement(device, dtype), threshold=0.05), val)
+    outcomes = judge(TorchDetector(network, Placement(device, dtype), threshold=0.05, tiles=config.tiles), val)
     threshold = best_threshold(outcomes)
     result = {
         "threshold": threshold,
@@ -321,16 +299,17 @@ def write_model(
     for scene in scenes:
         counts[scene.source] = counts.get(scene.source, 0) + 1
     card = {
-        "name": "detector-v1",
+        "name": "detector-v2",
         "kind": "detector",
         "weights": file.name,
         "sha256": sha256_of(file.read_bytes()),
         "architecture": asdict(config.architecture),
         "stride": STRIDE,
-        "tiles": DEFAULT_TILES,
+        "tiles": config.tiles,
         "threshold": metrics["threshold"],
         "training": {
             "commit": git_commit(),
+            "start": find_model("detector", config.start).version if config.start else "nothing",
             "config": {key: _plain(value) for key, value in asdict(config).items() if key not in ("out", "data")},
             "scenes": counts,
             "crops": list(_CROP_SOURCES),
@@ -366,11 +345,11 @@ def _page(card: dict[str, Any]) -> str:
     )
     return f"""# {card["name"]}
 
-Finds number plates, with four corners, in whole pictures of any size (letterboxed to about 640 x 384).
+Finds number plates, with four corners, in whole pictures of any size (letterboxed to {card["tiles"]} tiles of 32 x 32).
 Weights: `{card["weights"]}`, sha256 `{card["sha256"]}`. Threshold {card["threshold"]} (highest F1.5 on val).
 
-Trained from nothing for {training["minutes"]} minutes, {training["steps"]} steps, {training["samples"]} samples, on the
-`train` split of the sources below, with invented plates pasted in perspective, plate crops of
+Trained from {training["start"]} for {training["minutes"]} minutes, {training["steps"]} steps, {training["samples"]} samples,
+on the `train` split of the sources below, with invented plates pasted in perspective, plate crops of
 {" and ".join(training["crops"])}, and simulated drives where named. The `test` split was not used.
 
 | scenes of | number | licence |
@@ -384,7 +363,7 @@ On `val` (IoU 0.5; "false" boxes include real plates that their source did not a
 |---|---|---|---|---|---|
 {table}
 
-Not for: reading (see the reader), finding vehicles, plates below about 8 x 4 pixels of the 640 x 384 input.
+Not for: reading (see the reader), finding vehicles, plates below about 9 x 4 pixels of the input.
 """
 
 
