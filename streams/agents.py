@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
 from faust.types import EventT
@@ -16,8 +16,10 @@ from plumbing.bus import Record
 from plumbing.clock import Clock
 from store.interface import Store
 from streams.books import CameraBook, PlateBook, Write
+from streams.consuming import Consumer, NothingComes, use_positions
 from streams.dead import DeadLetters, Outgoing
 from streams.follow import HotlistFollower
+from streams.positions import Positions
 from streams.settings import StreamSettings
 from streams.sink import Sink, Stopped
 
@@ -26,6 +28,10 @@ log = logging.getLogger(__name__)
 TABLES = {"tracker": ("tracks", "crops"), "vehicles": ("plates",), "sink": ()}
 """Role -> its tables; each has a changelog `<app id>-<role>-<table>-changelog`."""
 _SWEEP_S = 0.5
+_LOOK_S = 0.1
+_PATIENCE_S = 1.0
+_RECOVERY_STILL_S = 30.0
+"""A recovery that makes no progress for so long will make none: the process ends and starts anew."""
 Event = EventT[Any]
 Stream = Any
 """Faust's own type lacks the methods that its streams have."""
@@ -72,14 +78,35 @@ def record_of(event: Event) -> Record:
     )
 
 
-class Agents:
-    """What the agents of one app share."""
+class Batch(NamedTuple):
+    """Messages in the order to take them, admitted in one epoch of the positions."""
 
-    def __init__(self, app: faust.App, settings: StreamSettings, clock: Clock) -> None:
+    epoch: int
+    events: list[Event]
+
+    def records(self) -> list[Record]:
+        """The messages as the bus knows them."""
+        return [record_of(event) for event in self.events]
+
+
+class Agents:
+    """What the agents of one app share. `sources` are the topics that they consume, `sparse` the compacted of them."""
+
+    def __init__(
+        self, app: faust.App, settings: StreamSettings, clock: Clock, sources: Sequence[str], sparse: Sequence[str] = ()
+    ) -> None:
         self.app = app
         self.settings = settings
         self.clock = clock
+        self.positions = Positions(sources, sparse, _PATIENCE_S + settings.flush_s)
         self._topics: dict[str, Any] = {}
+        self._waiting: set[str] = set()
+        self._recovering: dict[tuple[int, int], float] = {}
+        use_positions(app, self.positions, clock)
+
+        @app.timer(_SWEEP_S, on_leader=False)
+        async def look_for_missing() -> None:
+            await _or_crash(app, self._seek_missing())
 
     def topic(self, name: str) -> Any:
         """A topic of bytes."""
@@ -107,22 +134,50 @@ class Agents:
         if sent:
             await asyncio.gather(*sent)
 
-    async def batches(self, stream: Stream) -> AsyncIterator[list[Event]]:
-        """What has arrived, up to the bound, without waiting for more."""
-        stream = stream.noack()
-        queue = stream.channel.queue
-        batch: list[Event] = []
-        async for event in stream.events():
-            batch.append(event)
-            if len(batch) < self.settings.batch and not queue.empty():
-                continue
-            yield batch
-            batch = []
+    async def batches(self, stream: Stream, most: int, within: float = 0.0) -> AsyncIterator[Batch]:
+        """What has arrived, up to `most` messages, waiting `within` seconds for more after the first."""
+        channel = stream.channel
+        topic = channel.get_topic_name()
+        while True:
+            self._waiting.add(topic)
+            first = await anext(channel, None)
+            if first is None:
+                # the app ends
+                return
+            if within:
+                await self._more(channel.queue, most, within)
+            self._waiting.discard(topic)
+            # nothing is awaited from here on: a batch is of one epoch
+            events = [first]
+            while len(events) < most and not channel.queue.empty():
+                events.append(channel.queue.get_nowait())
+            now = self.clock.monotonic()
+            admitted = [e for e in events if self.positions.admit(e.message.tp, e.message.offset, now)]
+            if admitted:
+                yield Batch(self.positions.epoch, admitted)
 
-    def current(self, batch: Iterable[Event]) -> bool:
+    async def _more(self, queue: Any, most: int, within: float) -> None:
+        end = self.clock.monotonic() + within
+        while queue.qsize() < most and (left := end - self.clock.monotonic()) > 0:
+            await asyncio.sleep(min(left, _LOOK_S))
+
+    async def _seek_missing(self) -> None:
+        consumer = self.app.consumer
+        assert isinstance(consumer, Consumer)
+        if not self.app.rebalancing and self.app.tables.actives_ready:
+            await consumer.seek_missing(self._waiting)
+            self._recovering.clear()
+            return
+        tables: Any = self.app.tables
+        left = tables.recovery.active_remaining_total()
+        now = self.clock.monotonic()
+        since = self._recovering.setdefault((self.app.rebalancing_count, left), now)
+        if now - since > _RECOVERY_STILL_S:
+            raise NothingComes(f"the tables' recovery stands still, {left} changes are left")
+
+    def current(self, batch: Batch) -> bool:
         """False when a rebalance came in between: who owns the partitions now reads the batch again."""
-        generation = self.app.consumer_generation_id
-        return all(event.message.generation_id == generation for event in batch)
+        return batch.epoch == self.positions.epoch
 
     @staticmethod
     async def write(tables: dict[str, SourceTable], writes: Iterable[Write]) -> None:
@@ -140,35 +195,35 @@ class Agents:
         if unsent:
             await asyncio.gather(*unsent)
 
-    async def acknowledge(self, batch: Iterable[Event]) -> None:
+    def finish(self, batch: Batch) -> None:
         """Let the offsets of the batch be committed."""
-        for event in batch:
-            event.ack()
+        for event in batch.events:
+            self.positions.finish(batch.epoch, event.message.tp, event.message.offset)
 
 
 class _BookLoop:
-    """take -> send -> write -> acknowledge, for a book and its tables."""
+    """take -> send -> write -> finish, for a book and its tables."""
 
     def __init__(self, agents: Agents, book: CameraBook | PlateBook, tables: dict[str, SourceTable]) -> None:
         self._agents = agents
         self._book = book
         self._tables = tables
 
-    async def turn(self, batch: list[Event]) -> None:
-        """Process one batch. An exception ends the process: what was not acknowledged is read again."""
+    async def turn(self, batch: Batch) -> None:
+        """Process one batch. An exception ends the process: what was not finished is read again."""
         agents = self._agents
-        out = self._book.take([record_of(event) for event in batch])
+        out = self._book.take(batch.records())
         await agents.send(out)
         if not agents.current(batch):
             self._book.forget()
             return
         await agents.write(self._tables, self._book.writes())
-        await agents.acknowledge(batch)
+        agents.finish(batch)
 
 
 def add_tracker(app: faust.App, settings: StreamSettings, clock: Clock, partitions: int) -> None:
     """fleet.reads -> fleet.sightings, fleet.cameras; and the timer that notices silence."""
-    agents = Agents(app, settings, clock)
+    agents = Agents(app, settings, clock, [settings.topics.reads])
     tables = {name: agents.table(name, partitions) for name in TABLES["tracker"]}
     book = CameraBook(settings, tables["tracks"], tables["crops"], clock)
     loop = _BookLoop(agents, book, tables)
@@ -176,7 +231,7 @@ def add_tracker(app: faust.App, settings: StreamSettings, clock: Clock, partitio
 
     @app.agent(reads, name="tracker")
     async def track(stream: Stream) -> None:
-        async for batch in agents.batches(stream):
+        async for batch in agents.batches(stream, settings.batch):
             await _or_crash(app, loop.turn(batch))
 
     @app.timer(_SWEEP_S, on_leader=False)
@@ -192,7 +247,7 @@ def add_vehicles(
     app: faust.App, settings: StreamSettings, clock: Clock, partitions: int, follower: HotlistFollower
 ) -> None:
     """fleet.sightings x hotlist -> fleet.alerts."""
-    agents = Agents(app, settings, clock)
+    agents = Agents(app, settings, clock, [settings.topics.sightings])
     tables = {"plates": agents.table("plates", partitions)}
     book = PlateBook(settings, tables["plates"], follower.hotlist, clock)
     loop = _BookLoop(agents, book, tables)
@@ -201,7 +256,7 @@ def add_vehicles(
     @app.agent(agents.topic(settings.topics.sightings), name="vehicles")
     async def match(stream: Stream) -> None:
         await follower.ready()
-        async for batch in agents.batches(stream):
+        async for batch in agents.batches(stream, settings.batch):
             await _or_crash(app, loop.turn(batch))
 
     @app.task
@@ -217,30 +272,32 @@ def add_vehicles(
 
 def add_sink(app: faust.App, settings: StreamSettings, clock: Clock, store: Store, stop: threading.Event) -> None:
     """Every topic -> the store, in blocks of `flush_rows` or what came in `flush_s`."""
-    agents = Agents(app, settings, clock)
-    sink = Sink(settings, store, clock, stop)
     names = settings.topics
-    for topic in (names.reads, names.sightings, names.alerts, names.cameras, names.dead):
+    topics = (names.reads, names.sightings, names.alerts, names.cameras, names.dead)
+    agents = Agents(app, settings, clock, topics, sparse=[names.cameras])
+    sink = Sink(settings, store, clock, stop)
+    for topic in topics:
         _add_sink_agent(app, agents, sink, topic)
 
 
 def _add_sink_agent(app: faust.App, agents: Agents, sink: Sink, topic: str) -> None:
     settings = agents.settings
 
-    async def insert(events: list[Event]) -> None:
+    async def insert(batch: Batch) -> None:
         try:
-            letters = await asyncio.to_thread(sink.put, [record_of(event) for event in events])
+            letters = await asyncio.to_thread(sink.put, batch.records())
         except Stopped as reason:
             log.info("%s", reason)
+            # what follows must not be committed over what was left out
+            agents.positions.forget()
             return
         await agents.send(letters)
-        await agents.acknowledge(events)
+        agents.finish(batch)
 
     @app.agent(agents.topic(topic), name=f"sink-{topic}")
     async def take(stream: Stream) -> None:
-        async for events in stream.noack_take(settings.flush_rows, within=settings.flush_s):
-            if events:
-                await _or_crash(app, insert(list(events)))
+        async for batch in agents.batches(stream, settings.flush_rows, within=settings.flush_s):
+            await _or_crash(app, insert(batch))
 
 
 async def _or_crash(app: faust.App, work: Any) -> None:

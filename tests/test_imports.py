@@ -21,7 +21,7 @@ ALLOWED = {
 }
 ONLY_HERE = {
     "ray": {"workers/actors.py"},
-    "faust": {"streams/app.py", "streams/agents.py"},
+    "faust": {"streams/app.py", "streams/agents.py", "streams/consuming.py"},
     "chdb": {"store/embedded.py"},
     "clickhouse_driver": {"store/server.py", "store/native.py"},
     "kafka": {

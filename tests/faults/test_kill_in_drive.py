@@ -69,7 +69,8 @@ def test_readers_and_streams_die(broker: str, tmp_path: Path) -> None:
     reads = [decode_reads(r.value) for r in read_log(broker, "fleet.reads")]
     assert {(r.camera_id, r.seq) for r in reads if isinstance(r, FrameReads)} == _rendered(drive)
     expected = _undisturbed(broker)
-    assert {(str(r["id"]), r["plate"], r["frames"]) for r in rows} == expected
+    shown = {(str(r["id"]), r["plate"], r["frames"]) for r in rows}
+    assert shown == expected, f"only in SQL {shown - expected}, missing from SQL {expected - shown}"
     assert len({r["id"] for r in rows}) == len(rows)
     assert expected, "no sighting at all: nothing was proved"
     raised = [decode_json(r.value, Alert) for r in read_log(broker, "fleet.alerts")]

@@ -1,6 +1,9 @@
 """kill -9 of the streams process in the middle of open tracks: nothing lost, nothing doubled, the same identities."""
 
+import random
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ from running import Place, Process, ask, migrate_store, wait_for
 from scenes import T0, Car, Road
 
 from schemas.alert import Alert
-from schemas.codec import decode_json
+from schemas.codec import decode_json, decode_reads
 from schemas.read import CloseTracks, FrameReads
 from schemas.sighting import Sighting
 from streams.progress import close_all
@@ -98,6 +101,59 @@ def test_a_second_process_joins_and_dies(place: Place) -> None:
     told = [decode_json(r.value, Sighting) for r in place.log(place.topics.sightings)]
     last = {s.sighting_id: s for s in sorted(told, key=lambda s: s.revision)}
     assert {k: substance(s) for k, s in last.items()} == {k: substance(s) for k, s in wanted.items()}
+
+
+def test_frames_keep_coming_while_it_dies_again_and_again(place: Place) -> None:
+    """What comes in while partitions are sought and tables recovered is where a message is most easily lost."""
+    store_url = f"chdb://{place.folder}/db"
+    migrate_store(store_url)
+    plates = [[f"{'KWZTRHLP'[i]}{'XJVQNDSB'[i]}{c}{i}{3 * i % 10}" for i in range(8)] for c in range(3)]
+    cars = [[Car(plates[c][i], 1 + 4 * i, 7 + 4 * i, lane=300 + 300 * (i % 3)) for i in range(8)] for c in range(3)]
+    together = list(zip(*(Road(f"cam-{c}", cars[c], 40).frames() for c in range(3)), strict=True))
+    sender = threading.Thread(target=_send_slowly, args=(place, together, 0.15))
+    sender.start()
+    dice = random.Random(1)
+    for _ in range(5):
+        with Process(place, ROLES, store_url=store_url) as process:
+            time.sleep(dice.uniform(0.0, 1.0))
+            process.kill()
+    with Process(place, ROLES, store_url=store_url) as process:
+        sender.join()
+        close_all(place.brokers, [f"cam-{c}" for c in range(3)], topics=place.topics)
+        place.drain(ROLES)
+        assert process.stop() == 0
+    wanted = _undisturbed(place)
+    assert len(wanted) >= 24
+    told = [decode_json(r.value, Sighting) for r in place.log(place.topics.sightings)]
+    last = {s.sighting_id: s for s in sorted(told, key=lambda s: s.revision)}
+    assert {k: substance(s) for k, s in last.items()} == {k: substance(s) for k, s in wanted.items()}
+    rows, reads = ask(
+        store_url,
+        "SELECT sighting_id, plate, frames, revision FROM sightings",
+        "SELECT uniqExact(camera_id, seq, rank) AS n FROM reads",
+    )
+    assert sorted((r["sighting_id"], r["plate"], r["frames"], r["revision"]) for r in rows) == sorted(
+        (s.sighting_id, s.plate, s.frames, s.revision) for s in wanted.values()
+    )
+    assert reads[0]["n"] == sum(len(frame.reads) for frames in together for frame in frames)
+
+
+def _undisturbed(place: Place) -> dict[str, Sighting]:
+    """The last revision of each sighting that the tracker makes of the topic of reads when nothing dies."""
+    last: dict[str, Sighting] = {}
+    states = {}
+    for record in place.log(place.topics.reads):
+        message = decode_reads(record.value)
+        state = states.get(message.camera_id) or new_state(message.camera_id)
+        states[message.camera_id], told = step(state, message, record.offset, record.timestamp)
+        last |= {s.sighting_id: s for s in told}
+    return last
+
+
+def _send_slowly(place: Place, together: list[tuple[FrameReads, ...]], pause_s: float) -> None:
+    for frames in together:
+        place.send_reads(frames)
+        time.sleep(pause_s)
 
 
 def _send(place: Place, together: list[tuple[FrameReads, ...]]) -> None:

@@ -1,0 +1,141 @@
+"""Faust's Kafka consumer, with the positions of `streams.positions` in place of its own book of acknowledgements."""
+
+import functools
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import faust
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import aiokafka
+from faust.types import TP
+from mode.utils.queues import FlowControlEvent
+
+from plumbing.clock import Clock
+from streams.positions import Partition, Positions
+
+log = logging.getLogger(__name__)
+
+_ASK_AT_MOST = 20
+
+
+class NothingComes(RuntimeError):
+    """The client does not deliver what lies in the log: only a new start helps."""
+
+
+def _plain(tp: Any) -> Partition:
+    return tp.topic, tp.partition
+
+
+def _by_partition(offsets: Mapping[Any, int | None]) -> dict[Partition, int]:
+    return {_plain(tp): offset or 0 for tp, offset in offsets.items()}
+
+
+class _Blind(dict[TP, int | None]):
+    """Faust's own read offsets: always unknown, so that it neither drops a message nor marks a hole as done."""
+
+    def __getitem__(self, key: TP) -> int | None:
+        return None
+
+    def __setitem__(self, key: TP, value: int | None) -> None:
+        pass
+
+    def update(self, *_: Any, **__: Any) -> None:
+        """Nothing is remembered."""
+
+
+class Consumer(aiokafka.Consumer):
+    """Commits what `positions` says is done, and tells it what is assigned, sought and handed over."""
+
+    logger = logging.getLogger("faust.consumer")
+
+    def __init__(self, *args: Any, positions: Positions, clock: Clock, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.positions = positions
+        self.clock = clock
+        self._read_offset = _Blind()
+        self._stored: dict[TP, int] = {}
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """All partitions are given back; what was finished is committed first, by Faust."""
+        try:
+            await super().on_partitions_revoked(revoked)
+        finally:
+            self.positions.forget()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Other partitions, or the same ones in another generation."""
+        self.positions.forget()
+        self._stored.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """As Faust's; what was never committed begins at its first message, which Faust would not seek."""
+        committed = await super().seek_to_committed()
+        begins = await self.earliest_offsets(*committed)
+        starts = {_plain(tp): max(begins[tp], at or 0) for tp, at in committed.items()}
+        self.positions.begin(starts, self.clock.monotonic())
+        return committed
+
+    async def seek_missing(self, idle: set[str]) -> None:
+        """Ask again for messages that lie in the log and never reached their stream.
+
+        Args:
+            idle: topics whose stream waits for messages.
+
+        Raises:
+            NothingComes: a message was asked for again and again.
+        """
+        still = [TP(*partition) for partition in self.positions.still(self.clock.monotonic(), idle)]
+        if not still:
+            return
+        begins, ends = await self.earliest_offsets(*still), await self.highwaters(*still)
+        missing = self.positions.missing(_by_partition(begins), _by_partition(ends), self.clock.monotonic())
+        if not missing:
+            return
+        if self.positions.asked() > _ASK_AT_MOST:
+            raise NothingComes(f"messages are in the log and do not come: {missing}")
+        log.warning("asking again for what did not arrive: %s", missing)
+        self.resume_partitions([TP(*partition) for partition in missing])
+        try:
+            await self.seek_wait({TP(*partition): offset for partition, offset in missing.items()})
+        except IllegalStateError:
+            log.info("a rebalance came first: all positions are sought anew")
+
+    def ack(self, message: Any) -> bool:
+        """Faust's acknowledgements, which it also gives for what it skips, count for nothing."""
+        return False
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        for topic, number in self.positions.owned():
+            tp = TP(topic, number)
+            if topics is None or tp in topics or topic in topics:
+                yield tp
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.positions.done(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        return offset > self._stored.get(tp, 0)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        stored = await super()._commit(offsets)
+        if stored:
+            self._stored.update(offsets)
+        return stored
+
+
+class _Flow(FlowControlEvent):
+    """Flow that resumes without emptying the queues: what is stale is refused by offset, what is new must stay."""
+
+    def resume(self) -> None:
+        """Let the streams go on."""
+        self._suspend.clear()
+        self._resume.set()
+
+
+def use_positions(app: faust.App, positions: Positions, clock: Clock) -> None:
+    """Make the app, which is not started, consume by these positions."""
+    app.flow_control = _Flow()
+    transport: Any = app.transport
+    transport.Consumer = functools.partial(Consumer, positions=positions, clock=clock)
