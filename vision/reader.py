@@ -1,8 +1,8 @@
 """The plate reader: rectified crops of one size in, texts with probabilities, region and legibility out.
 
 A small convolutional network turns a crop into a grid of features. Two *row slots* look down every column of the grid
-and pool it by a learned attention over its height: the first follows the upper (or only) row of characters, the second
-the lower row of a two-row plate. The slots' columns laid end to end are the time axis of one CTC sequence, so one and
+and pool it by a learned attention over its height: the first follows the upper row of a two-row plate, the second the
+lower or only row. The slots' columns laid end to end are the time axis of one CTC sequence, so one and
 two rows are read by the same head, in reading order. `vision.alphabet` turns the result into texts.
 """
 

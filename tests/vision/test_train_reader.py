@@ -11,14 +11,18 @@ import pytest
 import torch
 
 from vision.alphabet import greedy
-from vision.plates import REGIONS
+from vision.device import place
+from vision.plates import REGIONS, plate_with_text, render_plate
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, network_of, prepare_batch
-from vision.registry import read_folder
+from vision.rectify import box_corners, rectify
+from vision.registry import find_model, read_folder
 from vision.training.calibrate import calibration_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, DataError
 from vision.training.evaluate import edit_distance, fold
 from vision.training.reader_config import ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
+    RealPlate,
+    RealPool,
     ReplayBuffer,
     Sample,
     load_real_plates,
@@ -27,6 +31,7 @@ from vision.training.reader_data import (
     region_index,
     source_odds,
 )
+from vision.training.splicing import find_gaps
 from vision.training.synth import synth_crop
 from vision.training.train_reader import jitter, reader_loss, train
 
@@ -174,10 +179,46 @@ def test_real_plates_are_cut_and_varied() -> None:
     rng = np.random.default_rng(0)
     first, second = (real_crop(plate, CROP_SIZE, rng) for _ in range(2))
     assert not np.array_equal(first, second)
-    made = [make_sample(rng, CROP_SIZE, 0.5, plates, source_odds(plates), 0.5) for _ in range(40)]
+    pool = RealPool(plates)
+    made = [make_sample(rng, CROP_SIZE, 0.5, pool, 0.5) for _ in range(40)]
     assert 8 < sum(s.real for s in made) < 32
     with pytest.raises(DataError, match="test split"):
         load_real_plates("test")
+
+
+def _one_row(text: str, seed: int) -> tuple[RealPlate, np.ndarray]:
+    """A drawn plate as if it were a photograph, and the reader's crop of it."""
+    picture = render_plate(plate_with_text(text, "BR", seed), 60)
+    corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
+    plate = RealPlate(b"", corners, text.replace("-", ""), "made", "BR", text, 0.0, picture)
+    return plate, real_crop(plate, CROP_SIZE)
+
+
+def test_two_plates_of_a_kind_are_joined_into_a_third() -> None:
+    network = network_of(find_model("reader"))
+    made = [_one_row(text, seed) for seed, text in enumerate(["KVA-2857", "HTB-6493", "MND-7154", "PWX-3826"])]
+    plates, crops = [plate for plate, _ in made], [crop for _, crop in made]
+    gaps = find_gaps(network, crops, [(p.margin, p.text, p.source) for p in plates])
+    assert all(found and found.pattern == "made:AAA9999" for found in gaps)
+    for found in gaps:
+        assert found
+        assert len(found.places) == 6
+        assert found.places[0] > 0
+        assert found.places[-1] < 1
+        assert all(a < b for a, b in itertools.pairwise(found.places))
+    pool, rng = RealPool(plates, gaps), np.random.default_rng(0)
+    joined = [plate for plate in (pool.draw(rng, 1.0) for _ in range(40)) if plate.text not in {p.text for p in plates}]
+    assert len(joined) > 20
+    reader = TorchReader(network, REGIONS, place("cpu", "fp32"))
+    read = reader.read([rectify(plate.picture(), plate.corners, CROP_SIZE) for plate in joined])
+    assert np.mean([text.plate == plate.text for text, plate in zip(read, joined, strict=True)]) > 0.8
+    assert {pool.draw(rng, 0.0).text for _ in range(40)} <= {p.text for p in plates}
+
+
+def test_plates_that_are_not_read_are_not_joined() -> None:
+    _, crop = _one_row("KVA-2857", 0)
+    network = network_of(find_model("reader"))
+    assert find_gaps(network, [crop], [(0.0, "KVA2858", "made")]) == [None]
 
 
 def test_temperature_is_fitted_and_errors_are_counted() -> None:

@@ -35,11 +35,12 @@ def _capital_font(name: str) -> tuple[ImageFont.FreeTypeFont, int, int]:
     return font, int(top), int(bottom)
 
 
-@lru_cache(maxsize=2048)
-def glyph(font_name: str, sign: str) -> Mask:
+@lru_cache(maxsize=4096)
+def glyph(font_name: str, sign: str, weight: int = 0) -> Mask:
     """Alpha mask 0..255 of one character, cut to its ink sideways and to a capital's height plus 6 % up and down.
 
-    The character's capital height is `1 / 1.12` of the mask's height.
+    The character's capital height is `1 / 1.12` of the mask's height. `weight` makes the strokes so many pixels of a
+    96-pixel capital thicker on each side, or thinner below 0.
     """
     font, top, bottom = _capital_font(font_name)
     overshoot = round(0.06 * (bottom - top))
@@ -47,6 +48,9 @@ def glyph(font_name: str, sign: str) -> Mask:
     canvas = PilImage.new("L", (width, bottom + 60), 0)
     ImageDraw.Draw(canvas).text((20, 0), sign, fill=255, font=font)
     mask = np.asarray(canvas)
+    if weight:
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(weight) + 1, 2 * abs(weight) + 1))
+        mask = np.asarray(cv2.dilate(mask, kernel) if weight > 0 else cv2.erode(mask, kernel), np.uint8)
     columns = np.flatnonzero(mask.max(axis=0) > 40)
     left, right = (int(columns[0]), int(columns[-1]) + 1) if columns.size else (20, width - 20)
     return np.ascontiguousarray(mask[max(0, top - overshoot) : bottom + overshoot, left:right])

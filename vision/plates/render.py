@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.plates.glyphs import Mask, glyph, resize_mask, words
+from vision.plates.glyphs import FONT_NAMES, Mask, glyph, resize_mask, words
 from vision.plates.layouts import Layout
 from vision.plates.spec import PlateSpec
 from vision.types import Image
@@ -22,10 +22,12 @@ def plate_size(spec: PlateSpec) -> tuple[float, float]:
     return width / 1000, height / 1000
 
 
-def render_plate(spec: PlateSpec, height_px: int = 96) -> Image:
+def render_plate(spec: PlateSpec, height_px: int = 96, vary: float = 0.0) -> Image:
     """Draw the plate `height_px` pixels high, without background around it; BGR.
 
-    The same specification always gives the same picture. Raises ValueError below 12 pixels.
+    The same specification always gives the same picture. `vary`, 0..1, is how often the drawing departs from the
+    layout (another font, thicker or thinner strokes, an emblem with small letters beside the number), so that who
+    learns from it does not lean on the few fonts there are. Raises ValueError below 12 pixels.
     """
     if height_px < 12:
         raise ValueError(
@@ -41,7 +43,10 @@ def render_plate(spec: PlateSpec, height_px: int = 96) -> Image:
         _scenery(canvas, rng)
     _border(canvas, ink, rng)
     left, top, right, bottom = _furniture(canvas, look, ink, rng)
-    _number(canvas, spec, look, ink, (left, top, right, bottom), rng)
+    departure = np.random.default_rng([spec.seed, 1])
+    if look.emblem == "picture" and departure.random() < 0.3 * vary:
+        left, right = _side_emblem(canvas, (left, top, right, bottom), ink, departure)
+    _number(canvas, spec, look, ink, (left, top, right, bottom), rng, departure, vary)
     if look.emblem == "picture" and rng.random() < 0.5:
         _stickers(canvas, rng)
     if rng.random() < 0.5:
@@ -149,6 +154,30 @@ def _furniture(
     return left, top, right, bottom
 
 
+def _side_emblem(
+    canvas: Canvas, box: tuple[float, float, float, float], ink: Colour, rng: np.random.Generator
+) -> tuple[float, float]:
+    """An emblem or two small letters, one over the other, at a side of the number; the left and right that remain."""
+    left, top, right, bottom = box
+    width = (right - left) * float(rng.uniform(0.12, 0.24))
+    at_left = rng.random() < 0.7
+    x0 = left if at_left else right - width
+    middle = (round(x0 + width / 2), round((top + bottom) / 2))
+    height = bottom - top
+    if rng.random() < 0.6:
+        tint = tuple(float(v) for v in rng.uniform(20, 230, 3))
+        axes = (max(2, round(width * 0.42)), max(2, round(min(height, 1.6 * width) * 0.42)))
+        cv2.ellipse(canvas, middle, axes, float(rng.uniform(0, 180)), 0, float(rng.uniform(180, 360)), tint, -1)
+    if rng.random() < 0.6:
+        font = _SMALL_FONTS[int(rng.integers(len(_SMALL_FONTS)))]
+        signs = rng.choice(list("ABCDEFGHKLMNPRSTUVWX0123456789"), int(rng.integers(2, 4)))
+        step = height * 0.8 / len(signs)
+        for k, sign in enumerate(signs):
+            y = top + 0.1 * height + k * step
+            _words_in(canvas, str(sign), (round(x0), round(y), round(x0 + width), round(y + 0.85 * step)), ink, font)
+    return (left + width, right) if at_left else (left, right - width)
+
+
 @dataclass(frozen=True, slots=True)
 class _Pen:
     """How a plate's number is written."""
@@ -160,6 +189,8 @@ class _Pen:
     """Between characters, in capital heights."""
     stretch: float
     """Characters' widths, relative to the font's own."""
+    weight: int
+    """Thickening of the strokes, see `vision.plates.glyphs.glyph`."""
     relief: float
     """Strength of the embossed edge, 0..1."""
 
@@ -171,10 +202,15 @@ def _number(
     ink: Colour,
     box: tuple[float, float, float, float],
     rng: np.random.Generator,
+    departure: np.random.Generator,
+    vary: float,
 ) -> None:
     """Write the rows of the number into the box (left, top, right, bottom)."""
     left, top, right, bottom = box
     font = look.fonts[int(rng.integers(len(look.fonts)))]
+    if departure.random() < 0.4 * vary:
+        font = FONT_NAMES[int(departure.integers(len(FONT_NAMES)))]
+    weight = int(departure.choice((-2, -1, 1, 2, 3, 4))) if departure.random() < 0.5 * vary else 0
     spacing = float(rng.uniform(0.08, 0.15))
     room = bottom - top
     if spec.rows == 1:
@@ -183,7 +219,9 @@ def _number(
         cap = min(room * 0.44, look.char_height * canvas.shape[0])
     stretch = float(rng.uniform(0.92, 1.12))
     relief = float(rng.uniform(0.0, 0.5)) if rng.random() < 0.6 else 0.0
-    pen = _Pen(font, ink, look.emblem, spacing, stretch, relief)
+    if departure.random() < 0.4 * vary:
+        stretch *= float(departure.uniform(0.8, 1.25))
+    pen = _Pen(font, ink, look.emblem, spacing, stretch, weight, relief)
     for k, row in enumerate(spec.shown):
         centre = top + room * ((k + 0.5) / spec.rows)
         _row(canvas, row, pen, (left, right), centre, cap, rng)
@@ -199,7 +237,7 @@ def _row(
     rng: np.random.Generator,
 ) -> None:
     """One row: characters keep their own widths, the whole is narrowed or spread to suit the span."""
-    masks = {c: glyph(pen.font, c) for c in set(row) if c.isalnum()}
+    masks = {c: glyph(pen.font, c, pen.weight) for c in set(row) if c.isalnum()}
     unit = cap * 1.12
     widths = [
         masks[c].shape[1] * unit / masks[c].shape[0] * pen.stretch if c in masks else _GAPS.get(c, 0.3) * cap

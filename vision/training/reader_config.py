@@ -27,6 +27,7 @@ CODE = (
     "vision/training/evaluate_reader.py",
     "vision/training/reader_config.py",
     "vision/training/reader_data.py",
+    "vision/training/splicing.py",
     "vision/training/synth.py",
     "vision/training/train_reader.py",
 )
@@ -63,6 +64,8 @@ class ReaderTrainConfig:
     reuse: float = 2.0
     """How often a sample is drawn on average: drawing plates anew costs as much as learning from them."""
     real_share: float = 0.5
+    spliced: float = 0.0
+    """How often a real plate is joined from two of a kind, once the network reads well enough to say where."""
     hardest: float = 0.7
     """Invented plates never get harder than this: beyond, much of what is drawn nobody could read."""
     average: float = 0.998
@@ -100,6 +103,8 @@ def read_config(path: Path, out: Path, **overrides: Any) -> ReaderTrainConfig:
         if isinstance(value, list):
             value = tuple(value)
         if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if key == "minutes":
             value = float(value)
         if default is not None and type(value) is not type(default):
             raise ConfigError(f"{path}: {key} is {value!r}, it must be a {type(default).__name__}")

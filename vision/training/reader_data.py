@@ -9,7 +9,7 @@ import multiprocessing.synchronize
 import os
 import queue
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vision.plates import REGIONS
 from vision.plates.us_states import STATES
 from vision.rectify import box_corners, rectify
 from vision.training.data import Licence, TestOpening, load_crops, load_scenes
+from vision.training.splicing import Gaps, splice
 from vision.training.synth import degrade, loosen, synth_crop
 from vision.types import Image
 
@@ -31,7 +32,13 @@ _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # the annotation 
 _STATE_CODES = {"".join(filter(str.isalpha, facts[0])).upper(): code for code, facts in STATES.items()}
 _CONTEXT = 0.35
 """How much of a scene around a plate is kept, as a fraction of the plate's size."""
-_FAVOURED = {"robertlucian": 1.5, "nanonets": 1.5, "open-lpr": 1.2, "openalpr-train-detector-br": 0.8}
+_FAVOURED = {
+    "nanonets": 1.5,
+    "open-lpr": 1.3,
+    "openalpr-train-detector-br": 0.8,
+    "openalpr-train-detector-eu": 1.4,
+    "robertlucian": 1.3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,12 @@ class RealPlate:
     """The file, for lists of failures."""
     margin: float
     """What production would add around the corners: nothing for a picture that is itself a crop."""
+    pixels: Image | None = None
+    """The picture where it is at hand and not in `data`."""
 
     def picture(self) -> Image:
+        if self.pixels is not None:
+            return self.pixels
         decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), _AS_STORED)
         if decoded is None:
             raise ValueError(f"{self.name} is not a picture that can be decoded")
@@ -130,6 +141,35 @@ def source_odds(plates: Sequence[RealPlate]) -> NDArray[np.float64]:
     return np.asarray(odds / odds.sum(), np.float64)
 
 
+class RealPool:
+    """Real plates to draw from; with `gaps` (see `vision.training.splicing`) also joined from two of a kind."""
+
+    def __init__(self, plates: Sequence[RealPlate], gaps: Sequence[Gaps | None] = ()) -> None:
+        self.plates = plates
+        self._odds = source_odds(plates) if plates else np.zeros(0)
+        self._gaps = list(gaps) or [None] * len(plates)
+        self._kin: dict[str, list[int]] = {}
+        for k, found in enumerate(self._gaps):
+            if found:
+                self._kin.setdefault(found.pattern, []).append(k)
+
+    def draw(self, rng: np.random.Generator, spliced: float) -> RealPlate:
+        """A plate, joined from two with probability `spliced` where there is another of its kind."""
+        first = int(rng.choice(len(self.plates), p=self._odds))
+        plate, gaps = self.plates[first], self._gaps[first]
+        if gaps is None or rng.random() >= spliced:
+            return plate
+        kin = self._kin[gaps.pattern]
+        second = kin[int(rng.integers(len(kin)))]
+        other, others = self.plates[second], self._gaps[second]
+        if others is None or other.text == plate.text:
+            return plate
+        cut = int(rng.integers(1, len(plate.text)))
+        picture, corners = splice((plate.picture(), plate.corners, gaps), (other.picture(), other.corners, others), cut)
+        text = plate.text[:cut] + other.text[cut:]
+        return replace(plate, pixels=picture, corners=corners, text=text)
+
+
 def real_crop(plate: RealPlate, size: tuple[int, int], rng: np.random.Generator | None = None) -> Image:
     """The plate's crop: exactly on its annotation, or with `rng` jittered and degraded for training."""
     picture = plate.picture()
@@ -145,11 +185,14 @@ def real_crop(plate: RealPlate, size: tuple[int, int], rng: np.random.Generator 
         picture = np.asarray(small, np.uint8)
     else:
         corners = plate.corners
-    level = float(rng.uniform(0, 0.55))
-    if rng.random() < 0.6:
+    if rng.random() < 0.05:
+        # light signs on dark ground, whatever this source has
+        picture = 255 - picture
+    level = float(rng.uniform(0, 0.6))
+    if rng.random() < 0.7:
         picture = degrade(picture, rng, level)
     quad = _tilt(loosen(corners, rng, level), rng)
-    return rectify(picture, quad, size, margin=float(rng.uniform(-0.01, 0.1)))
+    return rectify(picture, quad, size, margin=float(rng.uniform(0.0, 0.1)))
 
 
 def _tilt(corners: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -165,13 +208,13 @@ def make_sample(
     rng: np.random.Generator,
     size: tuple[int, int],
     difficulty: float,
-    plates: Sequence[RealPlate],
-    odds: NDArray[np.float64],
+    pool: RealPool,
     real_share: float,
+    spliced: float = 0.0,
 ) -> Sample:
-    """One sample, real with probability `real_share` (when there are real plates)."""
-    if plates and rng.random() < real_share:
-        plate = plates[int(rng.choice(len(plates), p=odds))]
+    """One sample, real with probability `real_share` (when there are real plates); see `RealPool.draw`."""
+    if pool.plates and rng.random() < real_share:
+        plate = pool.draw(rng, spliced)
         return Sample(real_crop(plate, size, rng), plate.text, region_index(plate.country), True, True)
     made = synth_crop(rng, difficulty, size, illegible=0.04)
     return Sample(made.crop, made.text, REGIONS.index(made.region), made.legible, False)
@@ -187,6 +230,10 @@ class MixSettings:
     root: Path | None = None
     licence: Licence = "any"
     real: bool = True
+    spliced: float = 0.0
+    """How often a real plate is joined from two, where `gaps` has places for it."""
+    gaps: tuple[Gaps | None, ...] = ()
+    """Per plate of `load_real_plates("train")`."""
     chunk: int = 48
 
 
@@ -242,12 +289,12 @@ def _render_for_ever(
     out.cancel_join_thread()
     rng = np.random.default_rng([settings.seed, number])
     plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
-    odds = source_odds(plates) if plates else np.zeros(0)
+    pool = RealPool(plates, settings.gaps)
     # a worker whose parent was killed must not render for nobody
     parent = os.getppid()
     while not stop.is_set() and os.getppid() == parent:
         share, level = float(real_share.value), float(difficulty.value)
-        chunk = [make_sample(rng, settings.size, level, plates, odds, share) for _ in range(settings.chunk)]
+        chunk = [make_sample(rng, settings.size, level, pool, share, settings.spliced) for _ in range(settings.chunk)]
         while not stop.is_set() and os.getppid() == parent:
             try:
                 out.put(chunk, timeout=1.0)

@@ -27,7 +27,15 @@ from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, load_val
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
-from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers
+from vision.training.reader_data import (
+    MixSettings,
+    ReplayBuffer,
+    Sample,
+    SampleWorkers,
+    load_real_plates,
+    real_crop,
+)
+from vision.training.splicing import Gaps, find_gaps
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +96,14 @@ class _Run:
         self.buffer = ReplayBuffer(config.replay, CROP_SIZE)
         self.workers = SampleWorkers(
             MixSettings(
-                CROP_SIZE, config.seed + self.state.step, config.workers, config.data, config.licence, config.real
+                CROP_SIZE,
+                config.seed + self.state.step,
+                config.workers,
+                config.data,
+                config.licence,
+                config.real,
+                config.spliced,
+                self._find_gaps(),
             )
         )
         self.drawn = 0
@@ -103,6 +118,18 @@ class _Run:
         self.state.difficulty = self.config.start_difficulty
         kept = ("sha256", "commit", "steps", "config", "start")
         return {"name": self.config.start} | {key: model.card[key] for key in kept if key in model.card}
+
+    def _find_gaps(self) -> tuple[Gaps | None, ...]:
+        """Where the real plates can be cut and joined, as the averaged weights see it."""
+        config = self.config
+        if not (config.real and config.spliced and (config.start or config.resume)):
+            return ()
+        plates = load_real_plates("train", root=config.data, licence=config.licence)
+        crops = [real_crop(plate, CROP_SIZE) for plate in plates]
+        facts = [(plate.margin, plate.text, plate.source) for plate in plates]
+        gaps = tuple(find_gaps(self.average, crops, facts))
+        log.info("%d of %d real plates can be joined", sum(g is not None for g in gaps), len(gaps))
+        return gaps
 
     def close(self) -> None:
         self.workers.close()
