@@ -24,6 +24,8 @@ class _Place:
     begun: float
     moved: float
     """When `next` last grew, or was last asked for."""
+    end: int = 0
+    """One past the last message that was in the log at the last look: what lies before it has had its time to come."""
     asked: int = 0
     """How often `next` was asked for in vain."""
 
@@ -107,7 +109,7 @@ class Positions:
     def missing(
         self, begins: Mapping[Partition, int], ends: Mapping[Partition, int], now: float
     ) -> dict[Partition, int]:
-        """Where to seek, of partitions that stand still although their log goes on.
+        """Where to seek, of partitions that stand still although their log went on before the last look.
 
         Args:
             begins: first offset of each partition's log: what was before is gone, by retention.
@@ -121,9 +123,10 @@ class Positions:
                 continue
             place.moved = now
             place.next = max(place.next, begins.get(partition, 0))
-            if end > place.next:
+            if place.end > place.next:
                 place.asked += 1
                 out[partition] = place.next
+            place.end = end
         return out
 
     def asked(self) -> int:

@@ -58,11 +58,14 @@ def test_a_message_that_stays_away_is_asked_for_after_the_patience() -> None:
     assert positions.still(5.9, ["reads"]) == []
     assert positions.still(6.1, []) == [], "its stream is at work"
     assert positions.still(6.1, ["reads"]) == [READS]
-    assert positions.missing({READS: 0}, {READS: 13}, 6.1) == {READS: 11}
+    assert positions.missing({READS: 0}, {READS: 13}, 6.1) == {}, "it may be on its way"
+    assert positions.still(6.9, ["reads"]) == []
+    assert positions.still(7.2, ["reads"]) == [READS]
+    assert positions.missing({READS: 0}, {READS: 13}, 7.2) == {READS: 11}
     # it was asked for: the next look waits again
-    assert positions.still(6.2, ["reads"]) == []
+    assert positions.still(7.3, ["reads"]) == []
     assert positions.asked() == 1
-    assert admitted(positions, 11, 12, now=6.3) == [True, True]
+    assert admitted(positions, 11, 12, now=7.4) == [True, True]
     assert positions.asked() == 0
 
 
@@ -78,7 +81,8 @@ def test_a_log_that_does_not_go_on_lacks_nothing_and_is_looked_at_less_often_in_
 def test_what_retention_took_is_passed() -> None:
     positions = begun()
     assert admitted(positions, 40) == [False]
-    assert positions.missing({READS: 40}, {READS: 50}, 1.0) == {READS: 40}
+    assert positions.missing({READS: 5}, {READS: 50}, 1.0) == {}
+    assert positions.missing({READS: 40}, {READS: 50}, 2.0) == {READS: 40}
     assert admitted(positions, 40) == [True]
     assert positions.done(READS) == 10
 
