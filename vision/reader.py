@@ -23,6 +23,10 @@ from vision.types import Image, PlateText
 
 CROP_SIZE = (48, 144)
 """Height, width in pixels."""
+_EARLY = 3
+"""Blocks of the body after which colours and their places are still to be seen."""
+_PLACES = (3, 6)
+"""Rows and columns of the plate by which its looks are told: a blue band is at the left, a header above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class ReaderArchitecture:
     widths: tuple[int, ...] = (32, 48, 72, 104)
     sequence: int = 144
     regions: tuple[str, ...] = ()
+    looks: int = 96
+    """Width of the layer between the plate's looks (colours by place) and its region; 0 goes by the mean alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +78,34 @@ class ReaderNet(nn.Module):
         self.context = nn.Linear(w[3], n)
         self.mix = nn.Sequential(_Along(n), _Along(n))
         self.letters = nn.Linear(n, 1 + len(SYMBOLS))
-        self.region = nn.Linear(w[3], max(1, len(architecture.regions)))
+        regions = max(1, len(architecture.regions))
+        if architecture.looks:
+            seen = w[1] * _PLACES[0] * _PLACES[1] + w[3]
+            self.looks = nn.Sequential(nn.Linear(seen, architecture.looks), nn.ReLU())
+            self.region_of = nn.Linear(architecture.looks, regions)
+        else:
+            self.region = nn.Linear(w[3], regions)
         self.legible = nn.Linear(w[3], 1)
 
     def forward(self, crops: Tensor) -> ReaderOutput:
-        grid = self.body(crops)
+        early = self.body[:_EARLY](crops)
+        grid = self.body[_EARLY:](early)
         weights = (self.look(grid) + self.place[None, :, :, None].to(grid.dtype)).softmax(dim=2)
         pooled = torch.einsum("bchw,bshw->bswc", grid, weights)
         whole = grid.mean(dim=(2, 3))
         steps = self.enter(pooled) + self.slot[None, :, None, :] + self.context(whole)[:, None, None, :]
         b, s, t, c = steps.shape
         steps = self.mix(steps.reshape(b * s, t, c).transpose(1, 2)).transpose(1, 2).reshape(b, s * t, c)
-        return ReaderOutput(self.letters(steps), self.region(whole), self.legible(whole)[:, 0])
+        return ReaderOutput(self.letters(steps), self._region(early, whole), self.legible(whole)[:, 0])
+
+    def _region(self, early: Tensor, whole: Tensor) -> Tensor:
+        region: Tensor
+        if self.architecture.looks:
+            places = nn.functional.adaptive_avg_pool2d(early, _PLACES).flatten(1)
+            region = self.region_of(self.looks(torch.cat([places, whole], dim=1)))
+        else:
+            region = self.region(whole)
+        return region
 
 
 def _conv(inputs: int, outputs: int, size: int, stride: int | tuple[int, int] = 1) -> nn.Sequential:
@@ -232,6 +254,7 @@ def network_of(model: ModelFolder) -> ReaderNet:
             tuple(described["widths"]),
             int(described["sequence"]),
             tuple(described["regions"]),
+            int(described.get("looks", 0)),
         )
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"the card of {model.name} does not describe a reader: {error!r}") from error

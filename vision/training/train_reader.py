@@ -21,7 +21,7 @@ from vision.alphabet import encode, greedy
 from vision.device import choose_device
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
-from vision.registry import ModelError, find_model, read_folder
+from vision.registry import ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import fit_temperature
 from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, load_val
@@ -114,7 +114,12 @@ class _Run:
         if not self.config.start:
             return {}
         model = find_model("reader", self.config.start)
-        self.network.load_state_dict(network_of(model).state_dict())
+        now = self.network.state_dict()
+        fitting = {k: v for k, v in load_state(model).items() if k in now and now[k].shape == v.shape}
+        if "letters.weight" not in fitting:
+            raise ModelError(f"{model.name} is of another width: a run cannot start from it")
+        self.network.load_state_dict(now | fitting)
+        log.info("%s gives the start, but for %s", model.name, ", ".join(sorted(set(now) - set(fitting))) or "nothing")
         self.state.difficulty = self.config.start_difficulty
         kept = ("sha256", "commit", "steps", "config", "start")
         return {"name": self.config.start} | {key: model.card[key] for key in kept if key in model.card}
@@ -337,7 +342,7 @@ def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[S
         loss = loss + nn.functional.ctc_loss(spelled, target, steps, lengths, zero_infinity=True)
     known = torch.tensor([s.region for s in samples], device=device)
     if bool((known >= 0).any()):
-        loss = loss + 0.05 * nn.functional.cross_entropy(region, known, ignore_index=-1)
+        loss = loss + 0.1 * nn.functional.cross_entropy(region, known, ignore_index=-1)
     return loss
 
 
