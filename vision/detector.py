@@ -38,8 +38,8 @@ class Architecture:
     Five widths are the first design, detector-v1: a stem of two steps (strides 2 and 4) and a full last join.
     """
 
-    widths: tuple[int, ...] = (24, 48, 96, 128)
-    blocks: tuple[int, ...] = (1, 1, 2, 2)
+    widths: tuple[int, ...] = (32, 48, 96, 128)
+    blocks: tuple[int, ...] = (0, 2, 2, 2)
     neck: int = 48
 
 

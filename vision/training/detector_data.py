@@ -19,29 +19,31 @@ from vision.training.pasting import Label, lay_words, paste_plates
 from vision.training.wear import wear
 from vision.types import Image
 
-PARTIAL = frozenset({"open-lpr", "robertlucian"})
+PARTIAL = frozenset({"chirag-anpr", "nomeroff-examples", "open-lpr", "robertlucian"})
 """Sources whose pictures show plates that nobody annotated."""
 TIGHT = frozenset({"openalpr-benchmarks-us-states"})
 """Sources of crops that are cut at the plate's edge."""
 _SOURCE_WEIGHTS = {
     "robertlucian": 1.6,
     "open-lpr": 1.0,
-    "nanonets": 1.6,
-    "roboflow-openimages-techkhid": 1.0,
-    "egypt-motorcycles": 1.5,
+    "nanonets": 1.8,
+    "roboflow-openimages-techkhid": 1.8,
+    "egypt-motorcycles": 2.5,
     "alpr-unconstrained": 1.0,
     "openalpr-train-detector-neg": 0.35,
     "simulator": 0.45,
 }
 _SLACK = {
-    "alpr-unconstrained": 0.0,
-    "egypt-motorcycles": 0.04,
-    "nanonets": 0.03,
-    "open-lpr": 0.07,
-    "robertlucian": 0.06,
-    "roboflow-openimages-techkhid": 0.04,
+    "chirag-anpr": (0.05, 0.08),
+    "egypt-motorcycles": (0.05, 0.1),
+    "nanonets": (0.05, 0.08),
+    "nomeroff-examples": (0.05, 0.08),
+    "open-lpr": (0.1, 0.16),
+    "robertlucian": (0.06, 0.12),
+    "roboflow-openimages-techkhid": (0.04, 0.06),
 }
-"""How loosely a source draws its boxes; inside that, plates whose corners are known teach where the edges are."""
+"""How loosely a source draws its boxes, in width and height: nine in ten are closer to the plate. Inside that, plates
+whose corners are known teach where the edges are."""
 _SMALLEST = (9.0, 4.0)
 """Width and height in tile pixels below which a plate is neither wanted nor punished."""
 
@@ -67,7 +69,7 @@ class Batch:
     box_weight: NDArray[np.float32]
     """N."""
     slack: NDArray[np.float32]
-    """N: how far the true edges may lie from the box's, as a fraction of its width and height."""
+    """N x 2: how far inside the box the true edges may lie, as fractions of its width and height."""
     corner_weight: NDArray[np.float32]
     """N: 0 where only the box is known."""
 
@@ -101,9 +103,7 @@ class SampleMaker:
         scene = self._scenes[index]
         affine = _view(scene, height, width, rng)
         tile = _warp(self._pictures[index], affine, height, width, rng)
-        labels = [label for plate in scene.plates or () if (label := _label(plate, affine)) is not None]
-        for label in labels:
-            label.slack = _SLACK.get(scene.source, 0.0)
+        labels = [label for plate in scene.plates or () if (label := _label(plate, affine, scene.source)) is not None]
         if rng.random() < 0.5:
             tile = paste_plates(tile, labels, rng, self._crops, self._tight_crops)
         if rng.random() < 0.3:
@@ -147,7 +147,7 @@ def collate(samples: Sequence[tuple[Image, list[Label], bool]]) -> Batch:
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         corners=np.array(corners, np.float32).reshape(-1, 4, 2),
         box_weight=np.array(box_weight, np.float32),
-        slack=np.array(slack, np.float32),
+        slack=np.array(slack, np.float32).reshape(-1, 2),
         corner_weight=np.array(corner_weight, np.float32),
     )
 
@@ -189,10 +189,14 @@ def _view(scene: Scene, height: int, width: int, rng: np.random.Generator) -> ND
     whole = max(min(fit_x, fit_y), 0.75 * (fit_x * fit_y) ** 0.5)  # an upright picture would leave most of a tile empty
     stretch = float(np.exp(rng.normal(0, 0.08)))
     if scene.source == "roboflow-openimages-techkhid":
-        stretch *= float(rng.uniform(1.0, 1.6))  # its pictures were squeezed to squares, nearly all from landscape
+        # its pictures were squeezed to squares, nearly all from landscape; half stay so, as users' may be
+        stretch *= float(rng.uniform(1.0, 1.6)) if rng.random() < 0.5 else 1.0
     if plates and rng.random() < 0.8:
         x, y, w, h = plates[int(rng.integers(len(plates)))]
-        wanted = float(np.exp(rng.uniform(np.log(16.0), np.log(0.8 * width))))
+        near = rng.random() < 0.06
+        wanted = float(
+            rng.uniform(0.7, 1.0) * width if near else np.exp(rng.uniform(np.log(14.0), np.log(0.8 * width)))
+        )
         scale = wanted / max(w, 1.6 * h)
         scale = float(np.clip(scale, 0.7 * whole, max(2.2, whole)))
         focus = (x + w / 2, y + h / 2)
@@ -201,7 +205,11 @@ def _view(scene: Scene, height: int, width: int, rng: np.random.Generator) -> ND
         scale = float(np.exp(rng.uniform(np.log(0.9 * whole), np.log(max(1.3, 1.5 * whole)))))
         focus = (rng.uniform(0, scene.width), rng.uniform(0, scene.height))
         place = (width / 2, height / 2)
-    angle = float(np.clip(rng.normal(0, 2.0), -5, 5)) * np.pi / 180
+    angle = 0.0
+    if rng.random() < 0.4 or all(plate.corners for plate in known):
+        # an upright box says less of a turned plate
+        spread, most = (7.0, 14.0) if rng.random() < 0.25 else (2.0, 5.0)
+        angle = float(np.clip(rng.normal(0, spread), -most, most)) * np.pi / 180
     sx, sy = scale * stretch**0.5, scale / stretch**0.5
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([sx, sy])
     # keep the tile filled with the scene where the scene is large enough
@@ -234,7 +242,7 @@ def _warp(picture: Image, affine: NDArray[np.float32], height: int, width: int, 
     )
 
 
-def _label(plate: PlateLabel, affine: NDArray[np.float32]) -> Label | None:
+def _label(plate: PlateLabel, affine: NDArray[np.float32], source: str) -> Label | None:
     if plate.corners is not None:
         points = np.array(plate.corners, np.float32) @ affine[:, :2].T + affine[:, 2]
         return Label(points.astype(np.float32), ignore=plate.unsure)
@@ -243,8 +251,14 @@ def _label(plate: PlateLabel, affine: NDArray[np.float32]) -> Label | None:
         return None
     x, y, w, h = box
     middle = affine[:, :2] @ np.array([x + w / 2, y + h / 2]) + affine[:, 2]
-    sx, sy = np.linalg.norm(affine[:, 0]), np.linalg.norm(affine[:, 1])
-    return Label.from_box(float(middle[0]), float(middle[1]), float(w * sx), float(h * sy))
+    # the box of the turned box; a plate that was slanted the other way fills less of it
+    (xx, xy), (yx, yy) = np.abs(affine[:, :2])
+    wide, high = float(w * xx + h * xy), float(w * yx + h * yy)
+    label = Label.from_box(float(middle[0]), float(middle[1]), wide, high)
+    loose = _SLACK.get(source, (0.0, 0.0))
+    label.slack = (loose[0] + float(h * xy) / wide / 2, loose[1] + float(w * yx) / high / 2)
+    label.ignore = plate.unsure
+    return label
 
 
 def _box_of(plate: PlateLabel) -> tuple[float, float, float, float] | None:

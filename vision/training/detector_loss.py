@@ -41,16 +41,20 @@ def detector_loss(heat: Tensor, geometry: Tensor, batch: Batch, *, sure: bool) -
     box_part = ((1 - _giou(boxes, wanted) + 0.5 * shift) * box_weight).sum() / box_weight.sum().clamp(min=1)
     bend = (corners - _on(batch.corners, device)).abs().mean((1, 2))
     corner_part = (bend * corner_weight).sum() / corner_weight.sum().clamp(min=1)
-    total = heat_part + box_part + 2.0 * corner_part
+    total = heat_part + box_part + 4.0 * corner_part  # what is read hangs on the corners
     return Loss(total, float(heat_part.detach()), float(box_part.detach()), float(corner_part.detach()))
 
 
 def _within_slack(boxes: Tensor, wanted: Tensor, slack: Tensor) -> Tensor:
-    """`wanted` with each edge moved towards that of `boxes` by at most `slack` of its side: N x 4, middle and size."""
+    """`wanted` with each edge moved towards that of `boxes`: inwards by at most `slack`, outwards by a third of it.
+
+    N x 4, middle and size; `slack` is N x 2 in units of the width and the height.
+    """
     low, high = wanted[:, :2] - wanted[:, 2:] / 2, wanted[:, :2] + wanted[:, 2:] / 2
-    room = wanted[:, 2:] * slack[:, None]
-    low = low + (boxes[:, :2] - boxes[:, 2:] / 2 - low).clamp(min=-room, max=room)
-    high = high + (boxes[:, :2] + boxes[:, 2:] / 2 - high).clamp(min=-room, max=room)
+    inwards = wanted[:, 2:] * slack
+    outwards = inwards / 3
+    low = low + (boxes[:, :2] - boxes[:, 2:] / 2 - low).clamp(min=-outwards, max=inwards)
+    high = high + (boxes[:, :2] + boxes[:, 2:] / 2 - high).clamp(min=-inwards, max=outwards)
     return torch.cat([(low + high) / 2, high - low], dim=1)
 
 
@@ -60,7 +64,7 @@ def _focal(heat: Tensor, batch: Batch, sure: bool) -> Tensor:
     if sure:
         # badges and lamps, which are wrong, seldom get that sure; plates that nobody annotated do
         partial = _on(batch.partial, heat.device)[:, None, None]
-        weight = torch.where(partial & (p.detach() > 0.65) & (wanted < 0.05), 0.1 * weight, weight)
+        weight = torch.where(partial & (p.detach() > 0.8) & (wanted < 0.05), 0.2 * weight, weight)
     peak = wanted > 0.999
     found = -((1 - p) ** 2 * p.log()) * peak
     calm = -((1 - wanted) ** 4 * p**2 * (1 - p).log()) * ~peak

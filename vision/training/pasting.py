@@ -26,8 +26,8 @@ class Label:
     corners: Quad
     box_weight: float = 1.0
     corner_weight: float = 1.0
-    slack: float = 0.0
-    """How far the true edges may lie from these, as a fraction of the plate's width and height."""
+    slack: tuple[float, float] = (0.0, 0.0)
+    """How far inside these the true edges may lie, as fractions of the box's width and height."""
     ignore: bool = False
 
     @classmethod
@@ -113,11 +113,11 @@ def _some_plate(
     if draw < 0.08 and crops:
         trust.box_weight = trust.corner_weight = 0.0
         return crops[int(rng.integers(len(crops)))], trust
-    if draw < 0.18 and tight_crops:
+    if draw < 0.2 and tight_crops:
         trust.box_weight = trust.corner_weight = 0.5
         return tight_crops[int(rng.integers(len(tight_crops)))], trust
     # no annotated scene shows a US plate, so they come more often than their share
-    region = _US[int(rng.integers(len(_US)))] if rng.random() < 0.3 else None
+    region = _US[int(rng.integers(len(_US)))] if rng.random() < 0.35 else None
     return render_plate(random_plate(rng, region=region), int(np.clip(1.4 * height, 16, 96))), trust
 
 

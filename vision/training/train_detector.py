@@ -37,6 +37,7 @@ from vision.training.data import (
 )
 from vision.training.detector_config import DetectorTrainConfig, TrainingError
 from vision.training.detector_data import Batch, SampleMaker
+from vision.training.detector_extras import with_extras
 from vision.training.detector_loss import Loss, detector_loss
 from vision.training.drives import load_drive
 from vision.training.evaluate_detector import average_precision, best_threshold, judge, labelled, rows, summarise
@@ -45,7 +46,7 @@ log = logging.getLogger("vision.training")
 
 _SCENE_SOURCES = (
     "alpr-unconstrained", "egypt-motorcycles", "nanonets", "open-lpr", "openalpr-train-detector-neg", "robertlucian",
-    "roboflow-openimages-techkhid",
+    "roboflow-openimages-techkhid", "chirag-anpr", "nomeroff-examples",
 )  # fmt: skip
 _CROP_SOURCES = ("reported-nyc", "openalpr-benchmarks-us-states")
 _SETTLING = 50
@@ -140,6 +141,7 @@ def _loader(config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop],
 
 def _training_data(config: DetectorTrainConfig) -> tuple[list[Scene], list[Crop]]:
     scenes = load_scenes("train", root=config.data, licence=config.licence, sources=_SCENE_SOURCES)
+    scenes = with_extras(scenes)
     crops = load_crops("train", root=config.data, licence=config.licence, sources=_CROP_SOURCES)
     for folder in config.drives:
         scenes += load_drive(folder)
@@ -348,8 +350,8 @@ def _page(card: dict[str, Any]) -> str:
 Finds number plates, with four corners, in whole pictures of any size (letterboxed to {card["tiles"]} tiles of 32 x 32).
 Weights: `{card["weights"]}`, sha256 `{card["sha256"]}`. Threshold {card["threshold"]} (highest F1.5 on val).
 
-Trained from {training["start"]} for {training["minutes"]} minutes, {training["steps"]} steps, {training["samples"]} samples,
-on the `train` split of the sources below, with invented plates pasted in perspective, plate crops of
+Trained from {training["start"]} for {training["minutes"]} minutes, {training["steps"]} steps, {training["samples"]}
+samples, on the `train` split of the sources below, with invented plates pasted in perspective, plate crops of
 {" and ".join(training["crops"])}, and simulated drives where named. The `test` split was not used.
 
 | scenes of | number | licence |
