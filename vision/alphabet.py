@@ -5,7 +5,8 @@ A text's probability is the sum over all ways to spell it with blanks and repeat
 beginnings. A temperature above 1 makes all probabilities humbler; it is fitted on validation plates.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,40 +59,54 @@ def greedy(logits: NDArray[np.floating]) -> str:
 def beam_search(probs: Probabilities, width: int = 8, prune: float = 1e-3) -> list[tuple[str, float]]:
     """The likeliest texts and their probabilities, best first.
 
-    `prune` leaves out symbols below that probability at a step; with 0 and a wide enough beam the result is exact.
+    `prune` leaves out symbols below that probability at a step, and beginnings that are `prune` squared times as likely
+    as the best one; with 0 and a wide enough beam the result is exact.
     """
     # text -> probability of ending in a blank, of ending in its last symbol
     beams: dict[str, tuple[float, float]] = {"": (1.0, 0.0)}
-    for row in probs:
-        blank = float(row[BLANK])
-        if blank > 1.0 - prune:
-            beams = {text: ((ends_b + ends_s) * blank, 0.0) for text, (ends_b, ends_s) in beams.items()}
-            continue
-        likely = [(SYMBOLS[k - 1], float(row[k])) for k in np.flatnonzero(row > prune) if k != BLANK]
-        beams = _step(beams, blank, likely, row)
-        if len(beams) > width:
-            kept = sorted(beams.items(), key=lambda item: -(item[1][0] + item[1][1]))[:width]
-            beams = dict(kept)
-    ranked = sorted(((text, b + s) for text, (b, s) in beams.items()), key=lambda item: (-item[1], item[0]))
+    busy = np.flatnonzero(probs[:, BLANK] <= 1.0 - prune)
+    # the steps without a sign multiply every beginning by the same number, and end a sign
+    silence = float(np.prod(probs[probs[:, BLANK] > 1.0 - prune, BLANK]))
+    rows, columns = np.nonzero(probs[busy, 1:] > prune)
+    likely: list[list[tuple[str, float]]] = [[] for _ in busy]
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        likely[row].append((SYMBOLS[column], float(probs[busy[row], column + 1])))
+    before = -1
+    for k, step in enumerate(busy.tolist()):
+        if step > before + 1:
+            beams = {text: (ends_b + ends_s, 0.0) for text, (ends_b, ends_s) in beams.items()}
+        before = step
+        beams = _step(beams, float(probs[step, BLANK]), likely[k], probs[step])
+        if len(beams) > 1:
+            beams = _best(beams, width, prune * prune)
+    ranked = sorted(((text, (b + s) * silence) for text, (b, s) in beams.items()), key=lambda item: (-item[1], item[0]))
     return [(text, p) for text, p in ranked if p > 0]
+
+
+def _best(beams: dict[str, tuple[float, float]], width: int, share: float) -> dict[str, tuple[float, float]]:
+    """The `width` likeliest beginnings, without those below `share` of the likeliest."""
+    least = share * max(b + s for b, s in beams.values())
+    kept = [item for item in beams.items() if item[1][0] + item[1][1] >= least]
+    if len(kept) > width:
+        kept = sorted(kept, key=lambda item: -(item[1][0] + item[1][1]))[:width]
+    return dict(kept)
 
 
 def _step(
     beams: dict[str, tuple[float, float]], blank: float, likely: Sequence[tuple[str, float]], row: NDArray[np.float64]
 ) -> dict[str, tuple[float, float]]:
     grown: dict[str, tuple[float, float]] = {}
-
-    def add(text: str, ends_blank: float, ends_symbol: float) -> None:
-        old = grown.get(text, (0.0, 0.0))
-        grown[text] = (old[0] + ends_blank, old[1] + ends_symbol)
-
     for text, (ends_b, ends_s) in beams.items():
-        last = text[-1] if text else ""
-        stay = ends_s * float(row[_INDEX[last]]) if last else 0.0
-        add(text, (ends_b + ends_s) * blank, stay)
+        last = text[-1:]
+        both = ends_b + ends_s
+        old_b, old_s = grown.get(text, (0.0, 0.0))
+        stay = ends_s * float(row[_INDEX[last]]) if ends_s else 0.0
+        grown[text] = (old_b + both * blank, old_s + stay)
         for symbol, p in likely:
+            longer = text + symbol
+            old_b, old_s = grown.get(longer, (0.0, 0.0))
             # the same symbol again is a new character only after a blank
-            add(text + symbol, 0.0, (ends_b if symbol == last else ends_b + ends_s) * p)
+            grown[longer] = (old_b, old_s + (ends_b if symbol == last else both) * p)
     return grown
 
 
@@ -162,36 +177,66 @@ def character_probabilities(
     symbol gets what remains at the step that is surest of a character.
     """
     busy = without_silence(probs)
-    try:
-        runs, probs = align(busy, text), busy
-    except ValueError:  # a text that needs a step in which nothing was seen
-        runs = align(probs, text)
-    out = []
-    for symbol, (first, end) in zip(text, runs, strict=True):
-        rows = probs[first:end]
-        seen = 1.0 - rows[:, BLANK]
-        peak = float(seen.max())
-        symbols = rows[:, 1:].sum(axis=0)
-        symbols = symbols / max(float(symbols.sum()), 1e-12) * peak
-        ranked = [(SYMBOLS[k], float(symbols[k])) for k in np.argsort(-symbols)[:top] if symbols[k] >= floor]
-        if 1.0 - peak >= floor:
-            ranked.append(("", 1.0 - peak))
-        if symbol not in {sign for sign, _ in ranked}:
-            ranked.append((symbol, float(symbols[SYMBOLS.index(symbol)])))
-        out.append(tuple(sorted(ranked, key=lambda item: -item[1])))
-    return tuple(out)
+    steps = busy
+    runs = _runs_of_classes(busy)
+    if "".join(SYMBOLS[kind - 1] for kind, _, _ in runs) == text:
+        # the likeliest class of each step spells the text: no other way to spell it is likelier
+        spans = [(first, end) for _, first, end in runs]
+    else:
+        try:
+            spans = align(busy, text)
+        except ValueError:  # a text that needs a step in which nothing was seen
+            spans, steps = align(probs, text), probs
+    return tuple(_votes(steps[first:end], sign, top, floor) for sign, (first, end) in zip(text, spans, strict=True))
+
+
+def _runs_of_classes(probs: Probabilities) -> list[tuple[int, int, int]]:
+    """The likeliest class of each step, as runs of equals: class, first step, one past the last; without blanks."""
+    best = probs.argmax(axis=1)
+    edges = [0, *(np.flatnonzero(best[1:] != best[:-1]) + 1).tolist(), len(best)]
+    return [(int(best[a]), a, b) for a, b in itertools.pairwise(edges) if a < b and best[a] != BLANK]
+
+
+def _votes(rows: Probabilities, sign: str, top: int, floor: float) -> tuple[tuple[str, float], ...]:
+    """The likeliest symbols of one character's steps, best first, `sign` among them."""
+    seen = 1.0 - rows[:, BLANK]
+    peak = float(seen.max())
+    symbols = rows[:, 1:].sum(axis=0)
+    symbols = symbols / max(float(symbols.sum()), 1e-12) * peak
+    ranked = [(SYMBOLS[k], float(symbols[k])) for k in np.argsort(-symbols)[:top] if symbols[k] >= floor]
+    if 1.0 - peak >= floor:
+        ranked.append(("", 1.0 - peak))
+    if sign not in {other for other, _ in ranked}:
+        ranked.append((sign, float(symbols[SYMBOLS.index(sign)])))
+    return tuple(sorted(ranked, key=lambda item: -item[1]))
 
 
 def decode(
-    logits: NDArray[np.floating], *, temperature: float = TEMPERATURE, width: int = 8, candidates: int = 5
+    logits: NDArray[np.floating],
+    *,
+    temperature: float = TEMPERATURE,
+    width: int = 8,
+    candidates: int = 5,
+    weigh: Callable[[str], float] | None = None,
 ) -> Decoded:
     """Logits T x 37 of one plate to its text, candidates and character probabilities.
 
     `confidence` and the candidates' figures are probabilities of the whole text at the given temperature; what they
-    lack to 1 belongs to texts that are not listed. An empty text means that nothing was seen.
+    lack to 1 belongs to texts that are not listed. `weigh` says how likely a text is before anything is seen, relative
+    to others (see `vision.formats`); all texts stay candidates. An empty text means that nothing was seen.
     """
     probs = softmax(logits, temperature)
-    texts = beam_search(probs, width)[:candidates]
+    texts = beam_search(probs, width)
+    if weigh is not None and len(texts) > 1:
+        texts = _weighed(texts, weigh)
+    texts = texts[:candidates]
     text, confidence = texts[0] if texts else ("", 0.0)
     listed = tuple((t, min(1.0, p)) for t, p in texts)
     return Decoded(text, min(1.0, confidence), listed, character_probabilities(probs, text) if text else ())
+
+
+def _weighed(texts: list[tuple[str, float]], weigh: Callable[[str], float]) -> list[tuple[str, float]]:
+    """Texts by probability times weight; together they keep the probability that they had."""
+    weights = [(text, p * weigh(text)) for text, p in texts]
+    scale = sum(p for _, p in texts) / max(sum(p for _, p in weights), 1e-300)
+    return sorted(((text, p * scale) for text, p in weights), key=lambda item: (-item[1], item[0]))

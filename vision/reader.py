@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vision.alphabet import BLANK, SYMBOLS, decode
 from vision.device import Placement, place
+from vision.formats import format_prior
 from vision.light import even_light
 from vision.registry import ModelError, ModelFolder, load_weights, read_folder
 from vision.types import Image, PlateText
@@ -227,7 +228,8 @@ class TorchReader:
             legible = out.legible.float().sigmoid().cpu().numpy()
         texts = []
         for k in range(len(crops)):
-            found = decode(logits[k], temperature=self.temperature)
+            weigh = format_prior(self._regions, regions[k]) if self._regions else None
+            found = decode(logits[k], temperature=self.temperature, weigh=weigh)
             best = int(regions[k].argmax()) if self._regions else -1
             texts.append(
                 PlateText(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vision.alphabet import (
     BLANK,
     SYMBOLS,
+    _runs_of_classes,
     align,
     beam_search,
     character_probabilities,
@@ -63,6 +64,75 @@ def test_a_beam_far_narrower_than_all_texts_finds_the_best() -> None:
         text, p = beam_search(probs, width=40)[0]
         assert text == best
         assert 0.9 * truth[best] < p <= truth[best] + 1e-9
+
+
+def _plain_search(probs: np.ndarray, prune: float = 1e-3) -> list[tuple[str, float]]:
+    """Prefix search as in the books, step by step; only symbols below `prune` are left out."""
+    beams = {"": (1.0, 0.0)}
+    for row in probs:
+        grown: dict[str, tuple[float, float]] = {}
+        for text, (ends_b, ends_s) in beams.items():
+            b, s = grown.get(text, (0.0, 0.0))
+            stay = ends_s * row[encode(text[-1])[0]] if text else 0.0
+            grown[text] = (b + (ends_b + ends_s) * row[BLANK], s + stay)
+            for k in np.flatnonzero(row > prune):
+                if k != BLANK:
+                    longer = text + SYMBOLS[k - 1]
+                    b, s = grown.get(longer, (0.0, 0.0))
+                    repeated = text[-1:] == SYMBOLS[k - 1]
+                    grown[longer] = (b, s + (ends_b if repeated else ends_b + ends_s) * row[k])
+        beams = dict(sorted(grown.items(), key=lambda item: -sum(item[1]))[:60])
+    return sorted(((text, b + s) for text, (b, s) in beams.items()), key=lambda item: -item[1])
+
+
+def _plate_logits(seed: int) -> np.ndarray:
+    """72 steps as the reader gives them: long silence, peaks of one or two steps, some of them doubtful."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 0.7, (72, 37))
+    logits[:, BLANK] += rng.uniform(7, 11)
+    step = int(rng.integers(2, 40))
+    for _ in range(int(rng.integers(4, 9))):
+        for k in range(int(rng.integers(1, 3))):
+            sure = rng.uniform(5, 16)
+            logits[step + k, BLANK] = rng.uniform(0, 9)
+            logits[step + k, 1 + int(rng.integers(36))] = sure
+            logits[step + k, 1 + int(rng.integers(36))] = sure - rng.uniform(0, 8)
+        step += int(rng.integers(2, 4))
+    return logits
+
+
+def test_the_quick_search_says_what_the_plain_one_says() -> None:
+    for seed in range(25):
+        probs = softmax(_plate_logits(seed))
+        plain, quick = _plain_search(probs), beam_search(probs, width=16)
+        assert quick[0][0] == plain[0][0]
+        for text, p in plain[:5]:
+            assert dict(quick)[text] == pytest.approx(p, abs=5e-4)
+
+
+def test_the_characters_of_the_likeliest_path_need_no_alignment() -> None:
+    compared = 0
+    for seed in range(40):
+        probs = softmax(_plate_logits(seed))
+        text = greedy(np.log(probs))
+        runs = [(int(first), int(end)) for _, first, end in _runs_of_classes(probs)]
+        if text:
+            assert runs == align(probs, text)
+            compared += 1
+    assert compared > 30
+
+
+def test_a_prior_turns_doubt_and_hides_nothing() -> None:
+    logits = _spell("-A-B-8-")
+    logits[5, encode("B")[0]] = logits[5, encode("8")[0]] - 0.5
+    plain = decode(logits)
+    found = decode(logits, weigh=lambda text: 1.0 if text == "ABB" else 0.1)
+    assert (plain.text, found.text) == ("AB8", "ABB")
+    assert {text for text, _ in found.candidates} == {text for text, _ in plain.candidates}
+    assert sum(p for _, p in found.candidates) == pytest.approx(sum(p for _, p in plain.candidates), abs=1e-4)
+    assert [chars[0][0] for chars in found.char_probs][:2] == ["A", "B"]
+    sure = _spell("-A-B-8-")
+    assert decode(sure, weigh=lambda text: 1.0 if text == "ABB" else 0.1).text == "AB8"
 
 
 def _spell(path: str, sure: float = 12.0) -> np.ndarray:

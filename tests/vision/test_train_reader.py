@@ -16,7 +16,7 @@ from vision.plates import REGIONS, plate_with_text, render_plate
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, network_of, prepare_batch
 from vision.rectify import box_corners, rectify
 from vision.registry import find_model, read_folder
-from vision.training.calibrate import calibration_error, fit_temperature
+from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, DataError
 from vision.training.evaluate import edit_distance, fold
 from vision.training.reader_config import ConfigError, ReaderTrainConfig, learning_rate, read_config
@@ -230,9 +230,10 @@ def test_temperature_is_fitted_and_errors_are_counted() -> None:
         row[1, 1] = 6.0  # says A, surer than it should be
         logits.append(row)
         truths.append("A" if rng.random() < 0.7 else "B")
-    temperature, error = fit_temperature(logits, truths, grid=(1.0, 1.3, 1.6))
-    assert temperature == 1.3
-    assert error < 0.2
+    judged = Judged(logits, truths, [None] * len(logits))
+    assert fit_temperature(judged, grid=(1.0, 1.3, 1.6)) == 1.3
+    assert crossed_error(judged, grid=(1.0, 1.3, 1.6)) < 0.2
+    assert crossed_error(judged, grid=(0.5,)) > 0.25
     assert calibration_error(np.full(10, 0.9), np.array([True] * 9 + [False]), bins=1) == pytest.approx(0.0)
 
 

@@ -1,13 +1,15 @@
 """Honest confidences: logits with the truth in, the temperature that makes 0.9 mean nine in ten out. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.alphabet import decode
+from vision.formats import Weigh
 
-GRID = (0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.4)
+GRID = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.6)
 
 
 def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
@@ -29,21 +31,36 @@ def log_loss(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> floa
     return float(-np.where(right, np.log(p), np.log(1 - p)).mean())
 
 
-def fit_temperature(
-    logits: Sequence[NDArray[np.floating]] | NDArray[np.floating], truths: Sequence[str], grid: Sequence[float] = GRID
-) -> tuple[float, float]:
-    """The temperature of `grid` with the smallest log loss of "the whole text is right", and its calibration error.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Plates that the network was not trained on, and what it said of them."""
 
-    `logits` are T x 37 per plate, of validation plates that the network was not trained on.
-    """
-    best: tuple[float, float, float] | None = None
-    for temperature in grid:
-        read = [decode(row, temperature=temperature) for row in logits]
-        confidence = np.array([r.confidence for r in read])
-        right = np.array([r.text == truth for r, truth in zip(read, truths, strict=True)])
-        loss = log_loss(confidence, right)
-        if best is None or loss < best[0]:
-            best = (loss, temperature, calibration_error(confidence, right))
-    if best is None:
+    logits: Sequence[NDArray[np.floating]] | NDArray[np.floating]
+    """T x 37 per plate."""
+    truths: Sequence[str]
+    weighs: Sequence[Weigh | None]
+    """Per plate the prior on its text, see `vision.formats`."""
+
+    def part(self, which: slice) -> "Judged":
+        """Some of the plates."""
+        return Judged(self.logits[which], self.truths[which], self.weighs[which])
+
+    def read(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Confidence and whether the whole text is right, per plate."""
+        found = [decode(row, temperature=temperature, weigh=w) for row, w in zip(self.logits, self.weighs, strict=True)]
+        right = [read.text == truth for read, truth in zip(found, self.truths, strict=True)]
+        return np.array([read.confidence for read in found]), np.array(right)
+
+
+def fit_temperature(judged: Judged, grid: Sequence[float] = GRID) -> float:
+    """The temperature of `grid` with the smallest log loss of "the whole text is right"."""
+    if not grid:
         raise ValueError("no temperatures to try")
-    return best[1], best[2]
+    return min(grid, key=lambda temperature: log_loss(*judged.read(temperature)))
+
+
+def crossed_error(judged: Judged, grid: Sequence[float] = GRID) -> float:
+    """The calibration error where each half of the plates is judged at the temperature that the other half chose."""
+    halves = judged.part(slice(0, None, 2)), judged.part(slice(1, None, 2))
+    read = [here.read(fit_temperature(other, grid)) for here, other in (halves, halves[::-1])]
+    return calibration_error(np.concatenate([c for c, _ in read]), np.concatenate([r for _, r in read]))

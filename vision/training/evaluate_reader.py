@@ -25,20 +25,21 @@ class ValSet:
     crops: NDArray[np.uint8]
     """N x H x W x 3."""
 
-    def logits(self, network: ReaderNet, batch: int = 64) -> NDArray[np.float32]:
-        """N x T x 37, by the network in evaluation mode, in float32."""
+    def outputs(self, network: ReaderNet, batch: int = 64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits N x T x 37 and region probabilities N x regions, by the network in evaluation mode, in float32."""
         network.eval()
         device = next(network.parameters()).device
-        parts = []
+        logits, odds = [], []
         with torch.inference_mode():
             for start in range(0, len(self.crops), batch):
-                inputs = prepare_batch(torch.from_numpy(self.crops[start : start + batch]).to(device))
-                parts.append(network(inputs).logits.float().cpu().numpy())
-        return np.concatenate(parts)
+                out = network(prepare_batch(torch.from_numpy(self.crops[start : start + batch]).to(device)))
+                logits.append(out.logits.float().cpu().numpy())
+                odds.append(out.region.float().softmax(dim=1).cpu().numpy())
+        return np.concatenate(logits), np.concatenate(odds)
 
     def measure(self, network: ReaderNet) -> dict[str, float]:
-        """Share of whole texts right by greedy decoding, per source, and as `exact` the mean over the sources."""
-        logits = self.logits(network)
+        """By greedy decoding and without the prior on formats: see `exact_by_source`; and the `loss` of the texts."""
+        logits, _ = self.outputs(network)
         truths = [p.text for p in self.plates]
         found = exact_by_source([p.source for p in self.plates], [greedy(row) for row in logits], truths)
         return found | {"loss": round(text_loss(logits, truths), 4)}

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.alphabet import encode, greedy
+from vision.alphabet import decode, encode, greedy
 from vision.device import choose_device
+from vision.formats import format_prior
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
 from vision.registry import ModelError, find_model, load_state, read_folder
-from vision.training.calibrate import fit_temperature
+from vision.training.calibrate import Judged, crossed_error, fit_temperature
 from vision.training.data import DataError
-from vision.training.evaluate_reader import ValSet, load_val
+from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
 from vision.training.reader_data import (
@@ -278,16 +279,23 @@ class _Run:
 
 
 def calibrate(folder: Path, val: ValSet) -> float:
-    """Fit the temperature of the model in `folder` on the validation plates and write it into its card; returns it.
+    """Fit the temperature of the model in `folder` on the validation plates and complete its card; returns it.
 
-    Half of the plates choose the temperature, the other half says what its calibration error is.
+    The card's error is of halves judged by each other's temperature; its shares are those of the whole decoding.
     """
     model = read_folder(folder)
     network = network_of(model)
-    logits, truths = val.logits(network), [plate.text for plate in val.plates]
-    temperature, _ = fit_temperature(logits[::2], truths[::2])
-    _, error = fit_temperature(logits[1::2], truths[1::2], grid=(temperature,))
-    card = model.card | {"temperature": temperature, "calibration_error": round(error, 4)}
+    logits, odds = val.outputs(network)
+    weighs = [format_prior(network.architecture.regions, row) for row in odds]
+    truths = [plate.text for plate in val.plates]
+    judged = Judged(logits, truths, weighs)
+    temperature = fit_temperature(judged)
+    texts = [decode(row, temperature=temperature, weigh=w).text for row, w in zip(logits, weighs, strict=True)]
+    card = model.card | {
+        "temperature": temperature,
+        "calibration_error": round(crossed_error(judged), 4),
+        "val": exact_by_source([plate.source for plate in val.plates], texts, truths),
+    }
     write_card(folder, card)
     return temperature
 
