@@ -102,12 +102,12 @@ def _plate_logits(seed: int) -> np.ndarray:
 
 
 def test_the_quick_search_says_what_the_plain_one_says() -> None:
-    for seed in range(25):
+    for seed in range(15):
         probs = softmax(_plate_logits(seed))
-        plain, quick = _plain_search(probs), beam_search(probs, width=16)
+        plain, quick = _plain_search(probs), beam_search(probs, width=60)
         assert quick[0][0] == plain[0][0]
         for text, p in plain[:5]:
-            assert dict(quick)[text] == pytest.approx(p, abs=5e-4)
+            assert dict(quick)[text] == pytest.approx(p, abs=5e-5)
 
 
 def test_the_characters_of_the_likeliest_path_need_no_alignment() -> None:
