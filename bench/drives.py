@@ -1,0 +1,262 @@
+"""Sightings against truth: seeded drives, all weathers, end to end through Kafka, beside the best single read.
+
+    python -m bench.drives [--drives N] [--first-seed N] [--cameras N] [--seconds S] [--fps F] [--keep DIR] [--json]
+
+Each drive is rendered and goes through `up --speed max --exit` with every legible plate on a hotlist. From SQL:
+
+counts        sightings over true passes that left any, and doubled ones; the rules are those of `fleet.score`.
+vote          right texts of the passes with at least two reads, against one read per pass: the surest, the largest, and
+              any (the mean over all reads). Reads belong to the plate of truth that their box covers.
+alerts        for every pass with a read of exactly its text: standing alerts of its plate and sighting, one each.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cameras.simulator import simulate
+from fleet.score import Pass, Seen, read_truth, score
+
+_COVERS = 0.3
+_HARD = 0.8
+"""Passes whose single reads are right less often than this are those that a vote is for."""
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OneRead:
+    """A read that lies on a plate of truth."""
+
+    text: str
+    confidence: float
+    height: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over the drives."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, **more: int | float) -> None:
+        """Add to the sums."""
+        for name, value in more.items():
+            self.counts[name] += value  # type: ignore[assignment]
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes (x, y, width, height), 0..1."""
+    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    shared = max(0.0, w) * max(0.0, h)
+    whole = a[2] * a[3] + b[2] * b[3] - shared
+    return shared / whole if whole > 0 else 0.0
+
+
+def box_of(corners: Sequence[Sequence[float]]) -> Box:
+    """The upright box around four corners."""
+    xs, ys = [c[0] for c in corners], [c[1] for c in corners]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def reads_of_passes(
+    reads: Iterable[dict[str, Any]], frames: Iterable[dict[str, Any]], passes: Sequence[Pass]
+) -> dict[int, list[OneRead]]:
+    """Number of a pass -> the reads of its plate, by place in the picture."""
+    plates: dict[tuple[str, int], list[tuple[Box, str]]] = defaultdict(list)
+    at: dict[tuple[str, int], int] = {}
+    for row in frames:
+        key = (row["camera_id"], row["seq"])
+        at[key] = row["captured_at"]
+        if row["visible"]:
+            plates[key].append((box_of(row["corners"]), row["vehicle_id"]))
+    of_vehicle = defaultdict(list)
+    for number, one in enumerate(passes):
+        of_vehicle[one.camera_id, one.vehicle_id].append((number, one))
+    out: dict[int, list[OneRead]] = defaultdict(list)
+    for read in reads:
+        key = (read["camera_id"], int(read["seq"]))
+        box = tuple(float(v) for v in read["box"])
+        near = [(overlap(box, other), vehicle) for other, vehicle in plates[key]]  # type: ignore[arg-type]
+        if not near or max(near)[0] < _COVERS:
+            continue
+        for number, one in of_vehicle[key[0], max(near)[1]]:
+            if one.first_seen <= at[key] <= one.last_seen:
+                out[number].append(OneRead(read["plate"], read["confidence"], box[3]))
+    return out
+
+
+def judge_votes(passes: Sequence[Pass], reads: dict[int, list[OneRead]], right: set[int], tally: Tally) -> None:
+    """Compare the sightings' texts with single reads, for passes with two reads or more that have a text."""
+    for number, found in reads.items():
+        said = [read for read in found if read.text]
+        if len(said) < 2:
+            continue
+        plate = passes[number].plate
+        single = sum(read.text == plate for read in said) / len(said)
+        surest = max(said, key=lambda read: read.confidence).text == plate
+        largest = max(said, key=lambda read: read.height).text == plate
+        for name in ("all", "hard") if single < _HARD else ("all",):
+            tally.add(
+                **{
+                    f"{name}_passes": 1,
+                    f"{name}_vote": int(number in right),
+                    f"{name}_surest": int(surest),
+                    f"{name}_largest": int(largest),
+                    f"{name}_any": single,
+                }
+            )
+
+
+def run_drive(folder: Path, data: Path, cameras: int, passes: Sequence[Pass]) -> dict[str, list[dict[str, Any]]]:
+    """Send one drive through the whole system and ask SQL."""
+    hotlist = data.with_suffix(".txt")
+    hotlist.write_text("\n".join(sorted({one.plate for one in passes if one.legible_frames > 0})) + "\n")
+    fleet = [sys.executable, "-m", "fleet"]
+    environment = {**os.environ, "PLATEFLEET_DATA_DIR": str(data)}
+    source = ["--source", str(folder), "--cameras", str(cameras), "--hotlist", str(hotlist)]
+    subprocess.run(
+        [*fleet, "up", *source, "--speed", "max", "--exit", "--json"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    wanted = {
+        "sightings": "SELECT toString(sighting_id) AS id, camera_id, plate, "
+        "toUnixTimestamp64Milli(first_seen) AS first, toUnixTimestamp64Milli(last_seen) AS last FROM sightings",
+        "reads": "SELECT camera_id, toUInt32(seq) AS seq, plate, confidence, "
+        "[box.1, box.2, box.3, box.4] AS box, toUnixTimestamp64Milli(captured_at) AS captured FROM reads",
+        "alerts": "SELECT toString(sighting_id) AS id, entry, plate, status FROM alerts",
+    }
+    out = {}
+    for name, sql in wanted.items():
+        done = subprocess.run(
+            [*fleet, "query", "--format", "JSONEachRow", sql], env=environment, stdout=subprocess.PIPE, check=True
+        )
+        out[name] = [json.loads(line) for line in done.stdout.splitlines()]
+    return out
+
+
+def judge(folder: Path, rows: dict[str, list[dict[str, Any]]], tally: Tally) -> None:
+    """Add one drive to the tally."""
+    frames = [json.loads(line) for line in (folder / "truth_frames.jsonl").read_text().splitlines()]
+    when = {(row["camera_id"], row["seq"]): row["captured_at"] for row in frames}
+    shifts = Counter(
+        int(read["captured"]) - when[read["camera_id"], int(read["seq"])]
+        for read in rows["reads"]
+        if (read["camera_id"], int(read["seq"])) in when
+    )
+    shift = shifts.most_common(1)[0][0] if shifts else 0
+    passes = read_truth(folder / "truth.jsonl")
+    seen = [
+        Seen(r["id"], r["camera_id"], r["plate"], int(r["first"]) - shift, int(r["last"]) - shift)
+        for r in rows["sightings"]
+    ]
+    result = score(passes, seen)
+    reads = reads_of_passes(rows["reads"], frames, passes)
+    taken = [(number, one) for number, one in enumerate(passes) if any(read.text for read in reads.get(number, ()))]
+    right = {number for number, one in enumerate(passes) if _right(one, seen)}
+    judge_votes(passes, reads, right, tally)
+    alerts = Counter((a["id"], a["entry"]) for a in rows["alerts"] if a["status"] == "raised")
+    of_plate: dict[str, set[str]] = defaultdict(set)
+    for one in seen:
+        of_plate[one.plate].add(one.sighting_id)
+    sure = [one for number, one in taken if any(read.text == one.plate for read in reads[number])]
+    alerted = [one for one in sure if one.legible_frames > 0 and _alerts(one, seen, alerts) == 1]
+    wanted = [one for one in sure if one.legible_frames > 0]
+    tally.add(
+        drives=1,
+        passes=len(passes),
+        read=len(taken),
+        legible=result.legible,
+        sightings=result.sightings,
+        right=result.right,
+        wrong=len(result.wrong),
+        missed=len(result.missed),
+        doubled=len(result.doubled),
+        invented=len(result.invented),
+        bonus=result.bonus,
+        wanted=len(wanted),
+        alerted_once=len(alerted),
+        alerted_twice=sum(_alerts(one, seen, alerts) > 1 for one in wanted),
+    )
+
+
+def _right(one: Pass, seen: Iterable[Seen]) -> bool:
+    return any(_meets(one, s) and s.plate == one.plate for s in seen)
+
+
+def _meets(one: Pass, s: Seen) -> bool:
+    return (
+        s.camera_id == one.camera_id and s.first_seen <= one.last_seen + 1500 and s.last_seen >= one.first_seen - 1500
+    )
+
+
+def _alerts(one: Pass, seen: Iterable[Seen], alerts: Counter[tuple[str, str]]) -> int:
+    """Standing alerts of the pass's own plate and of sightings that meet it."""
+    return sum(alerts[s.sighting_id, one.plate] for s in seen if _meets(one, s))
+
+
+def table(tally: Tally) -> str:
+    """For a person."""
+    c = tally.counts
+
+    def share(a: float, b: float) -> str:
+        return f"{100 * a / b:.1f} %" if b else "none"
+
+    lines = [
+        f"{c['drives']} drives, {c['passes']} passes, {c['read']} with a read, {c['legible']} legible",
+        f"sightings {c['sightings']}, over passes with a read {c['sightings'] / max(1, c['read']):.3f}",
+        f"doubled {c['doubled']} ({share(c['doubled'], c['sightings'])}), of no pass {c['invented']} "
+        f"({share(c['invented'], c['sightings'])})",
+        f"legible passes: right {share(c['right'], c['legible'])}, wrong {c['wrong']}, missed {c['missed']}",
+        f"hotlisted passes that were read right once: {c['wanted']}, alerted exactly once "
+        f"{share(c['alerted_once'], c['wanted'])}, more than once {c['alerted_twice']}",
+        f"{'right text':<34}{'vote':>8}{'surest':>9}{'largest':>9}{'any read':>10}",
+    ]
+    for name, about in (("all", "passes with two reads"), ("hard", "of them, single reads under 80 %")):
+        n = c[f"{name}_passes"]
+        cells = [share(c[f"{name}_{rule}"], n) for rule in ("vote", "surest", "largest", "any")]
+        lines.append(f"{about + f' ({n})':<34}{cells[0]:>8}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print, return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--drives", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=101)
+    parser.add_argument("--cameras", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--fps", type=float, default=5.0)
+    parser.add_argument("--keep", type=Path, help="folder for drives and rows, used again by the next run")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as scratch:
+        place = options.keep or Path(scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        for seed in range(options.first_seed, options.first_seed + options.drives):
+            drive = place / f"seed{seed}"
+            if not (drive / "truth.jsonl").is_file():
+                simulate(drive, seed=seed, cameras=options.cameras, seconds=options.seconds, fps=options.fps)
+            with tempfile.TemporaryDirectory() as data:
+                passes = read_truth(drive / "truth.jsonl")
+                rows = run_drive(drive, Path(data) / "data", options.cameras, passes)
+            (place / f"seed{seed}.json").write_text(json.dumps(rows))
+            judge(drive, rows, tally)
+            print(f"drive {seed} done", file=sys.stderr)
+    print(json.dumps(tally.counts) if options.json else table(tally))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
