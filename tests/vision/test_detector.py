@@ -16,6 +16,7 @@ from vision.detector import (
     Architecture,
     DetectorNet,
     TorchDetector,
+    architecture_of,
     fuse,
     letterbox,
     normalise,
@@ -25,7 +26,7 @@ from vision.detector import (
 )
 from vision.device import place
 from vision.plates import plate_with_text, render_plate
-from vision.registry import find_model
+from vision.registry import find_model, load_weights
 from vision.training.data import DEFAULT_ROOT, load_scenes
 from vision.training.evaluate_detector import iou, judge, labelled, summarise
 
@@ -68,14 +69,15 @@ def test_letterbox_maps_there_and_back_and_keeps_to_its_budget(width: int, heigh
     assert box.to_picture(inside) == pytest.approx(edges, rel=1e-5, abs=1e-3)
 
 
-def test_a_dash_cam_frame_is_halved() -> None:
+def test_a_dash_cam_frame_fills_the_input() -> None:
     box = letterbox(1280, 720)
-    assert (box.width, box.height, box.scale_x, box.scale_y) == (640, 384, 0.5, 0.5)
+    assert (box.width, box.height, box.inner_height) == (768, 448, 432)
+    assert (box.scale_x, box.scale_y) == pytest.approx((0.6, 0.6))
 
 
 def test_default_network_is_below_its_cost() -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        DetectorNet().eval()(torch.zeros(1, 3, 384, 640))
+        DetectorNet().eval()(torch.zeros(1, 3, letterbox(1280, 720).height, letterbox(1280, 720).width))
     assert counter.get_total_flops() < 1.5e9
 
 
@@ -90,6 +92,14 @@ def test_fusing_norms_changes_nothing() -> None:
         after = fuse(network)(picture)
     for a, b in zip(before, after, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_a_first_design_card_still_builds_its_network() -> None:
+    card = find_model("detector", "detector-v1").card
+    network = DetectorNet(architecture_of(card["architecture"]))
+    load_weights(find_model("detector", "detector-v1"), network)
+    heat, geometry = network.eval()(torch.zeros(1, 3, 64, 96))
+    assert (heat.shape, geometry.shape) == ((1, 8, 12), (1, 12, 8, 12))
 
 
 def test_normalising_takes_out_gain_and_cast() -> None:

@@ -1,11 +1,13 @@
 """The judge of the detector: who found what, at which threshold, and what the numbers mean."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vision.training.data import PlateLabel, Scene
+from vision.training.data import DEFAULT_ROOT, PlateLabel, Scene, load_scenes
+from vision.training.detector_extras import EXTRAS, VAL_SLIPS
 from vision.training.evaluate_detector import average_precision, best_threshold, draw, iou, labelled, match, summarise
 from vision.types import Detection
 
@@ -38,6 +40,23 @@ def test_each_detection_finds_one_plate_and_each_plate_is_found_once() -> None:
     assert table["all"]["recall"] == 50.0
     assert table["all"]["false_per_100"] == 100.0
     assert summarise([outcome], 0.2)["all"]["false_per_100"] == 200.0
+
+
+def test_what_lies_at_an_unsure_plate_is_left_out() -> None:
+    plates = (PlateLabel((10, 10, 40, 10), None, None), PlateLabel((100, 50, 40, 10), None, None, unsure=True))
+    picture = Scene(Path("x.jpg"), "open-lpr", 200, 100, plates, None, "val")
+    outcome = match(picture, [found(11, 10, 40, 10, 0.9), found(101, 50, 40, 10, 0.8), found(60, 80, 20, 10, 0.3)])
+    assert outcome.plates == 1
+    assert outcome.scores == [(0.9, True), (0.3, False)]
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DEFAULT_ROOT.is_dir(), reason="../shared/data, the pack of photographs, is not there")
+def test_further_plates_are_of_pictures_of_their_split() -> None:
+    for file, split in ((EXTRAS, "train"), (VAL_SLIPS, "val")):
+        names = {"/".join(scene.image.parts[-3:]) for scene in load_scenes(split)}
+        listing = json.loads(file.read_text())
+        assert {name for part in listing.values() for name in part} <= names
 
 
 def test_a_picture_without_plates_has_no_recall_but_false_boxes() -> None:

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from vision.detector import STRIDE, Architecture, TorchDetector
+from vision.detector import DEFAULT_TILES, STRIDE, Architecture, DetectorNet, TorchDetector
 from vision.plates import random_plate, render_plate
-from vision.training.data import DataError, load_scenes
-from vision.training.detector_config import DetectorTrainConfig, TrainingError
-from vision.training.detector_data import SampleMaker, collate
+from vision.training import detector_config
+from vision.training.data import DataError, PlateLabel, Scene, load_scenes
+from vision.training.detector_config import DetectorTrainConfig, TrainingError, read_config
+from vision.training.detector_data import SampleMaker, _label, collate
+from vision.training.detector_extras import with_extras
 from vision.training.detector_loss import detector_loss
 from vision.training.drives import load_drive
 from vision.training.pasting import Label, paste_plates
-from vision.training.train_detector import train
+from vision.training.train_detector import take_over, train
 from vision.training.wear import wear
 
 TINY = Architecture((8, 8, 16, 16, 16), (1, 1, 1, 1), 16)
@@ -124,6 +126,89 @@ def test_the_loss_is_lowest_at_the_truth() -> None:
     assert right.heat < 0.05
     assert float(detector_loss(heat, geometry + 0.1, batch, sure=False).total) > float(right.total)
     assert detector_loss(-heat, geometry, batch, sure=False).heat > 5
+
+
+def test_a_loose_box_leaves_room_inwards() -> None:
+    label = Label.from_box(64.0, 32.0, 60.0, 20.0)
+    label.slack = (0.1, 0.2)
+    batch = collate([(np.zeros((64, 128, 3), np.uint8), [label], False)])
+    heat = torch.zeros(1, 8, 16)
+
+    def box_loss(x: float, y: float, w: float, h: float) -> float:
+        geometry = torch.zeros(1, 12, 8, 16)
+        for _, row, column in batch.cells:
+            middle = [x / STRIDE - column - 0.5, y / STRIDE - row - 0.5, math.log(w / STRIDE), math.log(h / STRIDE)]
+            geometry[0, :4, row, column] = torch.tensor(middle)
+        return detector_loss(heat, geometry, batch, sure=False).box
+
+    assert box_loss(64, 32, 60, 20) == pytest.approx(0, abs=1e-4)
+    assert box_loss(64, 32, 50, 13) == pytest.approx(0, abs=1e-4), "tighter, inside the room"
+    assert box_loss(64, 32, 40, 13) > 0.1, "tighter than the room"
+    assert box_loss(64, 32, 70, 26) > 0.1, "larger than the box"
+
+
+def test_a_turned_scene_turns_its_boxes() -> None:
+    turn = np.array([[0.96, -0.28, 100.0], [0.28, 0.96, 50.0]], np.float32)
+    label = _label(PlateLabel((10.0, 20.0, 50.0, 10.0), None, None), turn, "open-lpr")
+    assert label is not None
+    assert label.middle_box() == pytest.approx(
+        (0.96 * 35 - 0.28 * 25 + 100, 0.28 * 35 + 0.96 * 25 + 50, 0.96 * 50 + 0.28 * 10, 0.28 * 50 + 0.96 * 10),
+        rel=1e-4,
+    )
+    level = _label(PlateLabel((10.0, 20.0, 50.0, 10.0), None, None), np.eye(2, 3, dtype=np.float32), "open-lpr")
+    assert level is not None
+    assert label.slack[1] > level.slack[1], "how a turned plate fills its box is not known"
+
+
+def test_further_plates_join_their_scenes(tmp_path: Path) -> None:
+    plate = PlateLabel((1.0, 2.0, 30.0, 9.0), None, "AB1")
+    bare = PlateLabel(None, None, "AB1")
+    scenes = [
+        Scene(Path(f"data/scenes/s/{name}.jpg"), "s", 90, 90, plates, None, "train")
+        for name, plates in {"a": (plate,), "b": None, "c": None, "d": (bare,)}.items()
+    ]
+    file = tmp_path / "extras.json"
+    file.write_text(
+        json.dumps(
+            {
+                "plates": {"scenes/s/b.jpg": [[5, 6, 20, 8]], "scenes/s/d.jpg": [[5, 6, 20, 8]]},
+                "unsure": {"scenes/s/a.jpg": [[50, 50, 9, 4]], "scenes/s/c.jpg": [[5, 6, 20, 8]]},
+                "tight": {"scenes/s/a.jpg": [[0, 2, 3, 28, 7]]},
+            }
+        )
+    )
+    a, b, c, d = with_extras(scenes, file)
+    assert a.plates is not None
+    assert [(p.box, p.unsure) for p in a.plates] == [((2, 3, 28, 7), False), ((50, 50, 9, 4), True)]
+    assert b.plates is not None
+    assert [p.box for p in b.plates] == [(5, 6, 20, 8)]
+    assert c.plates is None, "what may be a plate does not make a picture annotated"
+    assert d.plates is not None
+    assert [p.box for p in d.plates] == [(5, 6, 20, 8)], "a text without a place is left out"
+
+
+def test_a_config_file_is_read_and_its_slips_are_named(tmp_path: Path) -> None:
+    file = Path(detector_config.__file__).parent / "configs" / "detector.toml"
+    config = read_config(file, tmp_path)
+    assert config.architecture == Architecture()
+    assert config.tiles == DEFAULT_TILES
+    slip = tmp_path / "slip.toml"
+    for text, word in {"minuets = 3": "minuets", "minutes = 'x'": "minutes", "seed = [": "TOML"}.items():
+        slip.write_text(text)
+        with pytest.raises(TrainingError, match=word):
+            read_config(slip, tmp_path)
+    slip.write_text("[architecture]\nwide = 3")
+    with pytest.raises(TrainingError, match="architecture"):
+        read_config(slip, tmp_path)
+
+
+def test_a_run_starts_from_a_model_where_shapes_agree(run: DetectorTrainConfig, tmp_path: Path) -> None:
+    network = DetectorNet(Architecture((8, 8, 16, 16, 16), (1, 1, 1, 1), 24))
+    before = network.join16[0].weight.clone()
+    assert take_over(network, str(run.out)) > 20
+    kept = torch.load(run.out / "weights.pt", weights_only=True)
+    assert torch.allclose(network.stride8[0][0].weight, kept["stride8.0.0.weight"].float())
+    assert torch.equal(network.join16[0].weight, before)
 
 
 def test_wear_keeps_shape_and_type() -> None:

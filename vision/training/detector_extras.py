@@ -1,28 +1,37 @@
-"""Plates of the training scenes that their sources did not annotate: scenes in, scenes with those plates out.
+"""What the annotation of scenes leaves out: scenes in, scenes with the plates that a person has looked at since out.
 
-`detector_extras.json` names, by picture, boxes that a detector found and a person looked at: `plates` are plates,
-`unsure` may be plates. The boxes are as tight as the detector was. Only pictures of `train` are in it.
+Two files, each by picture: `plates` are plates that nobody had annotated, `unsure` may be plates or are plates that
+shall only not be counted as wrong, `tight` are the number of an annotated plate and the box that fits it. The boxes are
+as tight as the detector that found them was. `detector_extras.json` is of train and is trained on; `val_slips.json` is
+of val, where figures with it stand beside the strict ones, never in their place.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vision.training.data import PlateLabel, Scene
 
-FILE = Path(__file__).with_suffix(".json")
+EXTRAS = Path(__file__).with_name("detector_extras.json")
+VAL_SLIPS = Path(__file__).with_name("val_slips.json")
 
 
-def with_extras(scenes: Iterable[Scene], file: Path = FILE) -> list[Scene]:
+def with_extras(scenes: Iterable[Scene], file: Path = EXTRAS) -> list[Scene]:
     """The scenes with their further plates; a scene without annotation stays so unless the file knows its plates."""
     listing = json.loads(file.read_text(encoding="utf-8"))
-    out = []
-    for scene in scenes:
-        name = "/".join(scene.image.parts[-3:])
-        sure = [PlateLabel(tuple(box), None, None) for box in listing["plates"].get(name, ())]
-        doubtful = [PlateLabel(tuple(box), None, None, unsure=True) for box in listing["unsure"].get(name, ())]
-        own = tuple(plate for plate in scene.plates or () if plate.box or plate.corners)
-        known = scene.plates is not None and len(own) == len(scene.plates)
-        out.append(replace(scene, plates=(*own, *sure, *doubtful)) if known or sure else scene)
-    return out
+    return [_mended(scene, listing) for scene in scenes]
+
+
+def _mended(scene: Scene, listing: Mapping[str, Any]) -> Scene:
+    name = "/".join(scene.image.parts[-3:])
+    sure = [PlateLabel(tuple(box), None, None) for box in listing.get("plates", {}).get(name, ())]
+    doubtful = [PlateLabel(tuple(box), None, None, unsure=True) for box in listing.get("unsure", {}).get(name, ())]
+    own = list(scene.plates or ())
+    for number, *box in listing.get("tight", {}).get(name, ()):
+        x, y, w, h = box
+        own[number] = replace(own[number], box=(x, y, w, h))
+    placed = [plate for plate in own if plate.box or plate.corners]
+    known = scene.plates is not None and len(placed) == len(scene.plates)
+    return replace(scene, plates=(*placed, *sure, *doubtful)) if known or sure else scene

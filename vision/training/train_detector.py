@@ -153,7 +153,7 @@ def _training_data(config: DetectorTrainConfig) -> tuple[list[Scene], list[Crop]
 def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     network = DetectorNet(config.architecture).to(device=device).to(memory_format=torch.channels_last)
     if config.start:
-        log.info("%d tensors taken over from %s", _take_over(network, config.start), config.start)
+        log.info("%d tensors taken over from %s", take_over(network, config.start), config.start)
     average = copy.deepcopy(network).eval()
     decay = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -169,7 +169,7 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     return state
 
 
-def _take_over(network: nn.Module, start: str) -> int:
+def take_over(network: nn.Module, start: str) -> int:
     """Copy the weights of a model wherever name and shape agree; returns how many tensors did."""
     own = network.state_dict()
     same = {k: v for k, v in load_state(find_model("detector", start)).items() if k in own and v.shape == own[k].shape}
