@@ -1,29 +1,34 @@
 """The demo drive. In: settings. Out: a folder with a rendered drive, kept for the next time, and a hotlist for it."""
 
+import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cameras.simulator import simulate
+from cameras import simulator
 from fleet.hotlists import make_entry
 from fleet.rooms import cores
 from fleet.score import Pass, read_truth
 from fleet.settings import Settings
 from schemas.hotlist import HotlistEntry
+from vision import fonts, plates
 
 DEMO_LIST = "demo"
 _WIDTH, _HEIGHT = 1280, 720
 
 
 def demo_drive(settings: Settings, cameras: int, progress: Callable[[int, int], None]) -> Path:
-    """Folder of the demo drive, rendered when it is not there yet.
+    """Folder of the demo drive, rendered when it is not there yet, or was drawn by another simulator.
 
     Raises:
         OSError: the disk refuses; nothing is left behind then.
     """
     name = f"seed{settings.demo_seed}-{cameras}x{settings.demo_seconds}s-{settings.demo_fps}fps-{_WIDTH}x{_HEIGHT}"
-    folder = settings.data_dir / "drives" / name
+    folder = settings.data_dir / "drives" / f"{name}-{_simulator()}"
     if not (folder / "truth.jsonl").is_file():
-        simulate(
+        for stale in folder.parent.glob(f"{name}-*"):
+            shutil.rmtree(stale)
+        simulator.simulate(
             folder,
             seed=settings.demo_seed,
             cameras=cameras,
@@ -35,6 +40,15 @@ def demo_drive(settings: Settings, cameras: int, progress: Callable[[int, int], 
             progress=progress,
         )
     return folder
+
+
+def _simulator() -> str:
+    """A mark of the code that draws: what it drew before a change shows other vehicles than it would now."""
+    digest = hashlib.sha256()
+    package = Path(simulator.__file__).parent
+    for path in [*sorted(package.glob("*.py")), Path(plates.__file__), Path(fonts.__file__)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def demo_hotlist(folder: Path) -> list[HotlistEntry]:
