@@ -33,7 +33,7 @@ from vision.training.reader_data import (
 )
 from vision.training.splicing import find_gaps
 from vision.training.synth import synth_crop
-from vision.training.train_reader import jitter, reader_loss, train
+from vision.training.train_reader import jitter, reader_loss, text_losses, train
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_it_learns_eight_plates_by_heart() -> None:
     inputs = prepare_batch(torch.from_numpy(np.stack([s.crop for s in samples])))
     for _ in range(200):
         out = network(inputs)
-        loss = reader_loss(out.logits, out.region, out.legible, samples)
+        loss = reader_loss(text_losses(out.logits, samples), out.region, out.legible, samples)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -132,9 +132,11 @@ def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
 def test_illegible_samples_teach_no_text() -> None:
     samples = [replace(s, legible=False) for s in _samples(2, seed=1)]
     logits, legible = torch.zeros(2, 72, 37, requires_grad=True), torch.zeros(2, requires_grad=True)
-    loss = reader_loss(logits, torch.zeros(2, len(REGIONS)), legible, samples)
+    losses = text_losses(logits, samples)
+    loss = reader_loss(losses, torch.zeros(2, len(REGIONS)), legible, samples)
     loss.backward()
     assert torch.isfinite(loss)
+    assert losses.tolist() == [0.0, 0.0]
     assert logits.grad is None
     assert legible.grad is not None
 
@@ -143,11 +145,24 @@ def test_the_replay_buffer_keeps_the_newest() -> None:
     buffer = ReplayBuffer(4, CROP_SIZE)
     samples = _samples(6, seed=2)
     buffer.add(samples)
-    crops, facts = buffer.draw(np.random.default_rng(0), 64)
+    _, crops, facts = buffer.draw(np.random.default_rng(0), 64)
     assert len(buffer) == 4
     assert {s.text for s in facts} == {s.text for s in samples[2:]}
     by_text = {s.text: s.crop for s in samples}
     assert all(np.array_equal(crop, by_text[s.text]) for crop, s in zip(crops, facts, strict=True))
+
+
+def test_hard_samples_are_drawn_more_often_than_easy_and_hopeless_ones() -> None:
+    buffer = ReplayBuffer(4, CROP_SIZE)
+    buffer.add(_samples(4, seed=2))
+    buffer.judge(np.arange(4), np.array([0.001, 1.5, 40.0, 0.0]))
+    rng = np.random.default_rng(0)
+    drawn = np.bincount(buffer.draw(rng, 4_000)[0], minlength=4) / 4_000
+    assert drawn[1] > 0.7
+    assert drawn[0] == pytest.approx(drawn[3], abs=0.02)
+    assert 0.02 < drawn[0] < drawn[2] < 0.2
+    buffer.add(_samples(1, seed=9))
+    assert np.bincount(buffer.draw(rng, 400)[0], minlength=4).argmax() == 0, "a new sample has to be seen soon"
 
 
 def test_jitter_keeps_shape_and_is_repeatable() -> None:

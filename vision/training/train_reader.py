@@ -191,7 +191,7 @@ class _Run:
     def _step(self) -> float:
         config, state = self.config, self.state
         self._fill(1)
-        crops, samples = self.buffer.draw(self.rng, config.batch)
+        picks, crops, samples = self.buffer.draw(self.rng, config.batch)
         self.drawn += config.batch
         rate = learning_rate(config, state.step, self.progress())
         for group in self.optimiser.param_groups:
@@ -200,7 +200,9 @@ class _Run:
         inputs = jitter(prepare_batch(torch.from_numpy(crops).to(self.device)), self.rng)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             out = self.network(inputs)
-        loss = reader_loss(out.logits.float(), out.region.float(), out.legible.float(), samples)
+        losses = text_losses(out.logits.float(), samples)
+        self.buffer.judge(picks, losses.detach().cpu().numpy())
+        loss = reader_loss(losses, out.region.float(), out.legible.float(), samples)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -337,17 +339,25 @@ def _grain(like: Tensor, rng: np.random.Generator) -> Tensor:
     return wanted.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-def reader_loss(logits: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
-    """CTC over the legible samples, plus small parts for region (where known) and legibility."""
-    device = logits.device
+def text_losses(logits: Tensor, samples: list[Sample]) -> Tensor:
+    """B: the negative log probability of each sample's text by CTC; 0 where nobody could read it."""
+    target = torch.tensor([k for s in samples for k in encode(s.text)], dtype=torch.long)
+    lengths = torch.tensor([len(s.text) for s in samples], dtype=torch.long)
+    steps = torch.full((len(samples),), logits.shape[1], dtype=torch.long)
+    spelled = logits.log_softmax(dim=2).transpose(0, 1)
+    each = nn.functional.ctc_loss(spelled, target, steps, lengths, reduction="none", zero_infinity=True)
+    readable = torch.tensor([s.legible for s in samples], device=logits.device)
+    return torch.where(readable, each, torch.zeros_like(each))
+
+
+def reader_loss(texts: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
+    """The texts' losses per character, plus small parts for region (where known) and legibility."""
+    device = texts.device
     readable = torch.tensor([s.legible for s in samples], device=device)
     loss = 0.05 * nn.functional.binary_cross_entropy_with_logits(legible, readable.float())
     if bool(readable.any()):
-        target = torch.tensor([k for s in samples if s.legible for k in encode(s.text)], dtype=torch.long)
-        lengths = torch.tensor([len(s.text) for s in samples if s.legible], dtype=torch.long)
-        steps = torch.full((int(readable.sum()),), logits.shape[1], dtype=torch.long)
-        spelled = logits[readable].log_softmax(dim=2).transpose(0, 1)
-        loss = loss + nn.functional.ctc_loss(spelled, target, steps, lengths, zero_infinity=True)
+        lengths = torch.tensor([len(s.text) for s in samples], device=device)
+        loss = loss + (texts / lengths)[readable].mean()
     known = torch.tensor([s.region for s in samples], device=device)
     if bool((known >= 0).any()):
         loss = loss + 0.1 * nn.functional.cross_entropy(region, known, ignore_index=-1)
