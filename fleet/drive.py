@@ -11,7 +11,7 @@ from fleet.rooms import cores
 from fleet.score import Pass, read_truth
 from fleet.settings import Settings
 from schemas.hotlist import HotlistEntry
-from vision import fonts, plates
+from vision import plates
 
 DEMO_LIST = "demo"
 _WIDTH, _HEIGHT = 1280, 720
@@ -45,9 +45,10 @@ def demo_drive(settings: Settings, cameras: int, progress: Callable[[int, int], 
 def _simulator() -> str:
     """A mark of the code that draws: what it drew before a change shows other vehicles than it would now."""
     digest = hashlib.sha256()
-    package = Path(simulator.__file__).parent
-    for path in [*sorted(package.glob("*.py")), Path(plates.__file__), Path(fonts.__file__)]:
-        digest.update(path.read_bytes())
+    for package in (simulator, plates):
+        assert package.__file__ is not None
+        for path in sorted(Path(package.__file__).parent.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
 
