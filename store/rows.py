@@ -13,8 +13,10 @@ Every value fits its column afterwards. What a message says that cannot be true 
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from schemas.alert import Alert
 from schemas.camera import CameraState
@@ -30,6 +32,7 @@ READS = "reads_raw"
 ALERTS = "alerts_raw"
 CAMERA_STATES = "camera_states"
 DEAD_LETTERS = "dead_letters_raw"
+HOTLIST = "hotlist_raw"
 
 MAX_PLATE = 32
 MAX_ID = 128
@@ -80,6 +83,7 @@ def sighting_row(message: Sighting, origin: Origin = NOWHERE) -> Row:
         "region": _cut(message.region, MAX_PLATE),
         "region_confidence": _probability(message.region_confidence),
         "candidates": _candidates(message.candidates),
+        "former_plates": [_cut(plate, MAX_PLATE) for plate in message.former_plates[:MAX_CANDIDATES]],
         "votes": _whole(message.votes, 32),
         "frames": _whole(message.frames, 32),
         "first_seen": _moment(message.first_seen),
@@ -206,6 +210,42 @@ def alert_row(message: Alert, origin: Origin = NOWHERE) -> Row:
         "emitted_at": _moment(message.emitted_at),
         "origin_partition": _signed(origin.partition, 32),
         "origin_offset": _signed(origin.offset, 64),
+    }
+
+
+def hotlist_row(key: str, message: msgspec.Struct | None, origin: Origin) -> Row:
+    """The row of `hotlist_raw` for one record of fleet.hotlist; None: it was taken off.
+
+    `key` is the record's own and says what it is (see `schemas/hotlist.py`); `origin.offset` orders its versions.
+    """
+    parts = key.split("/")
+    hotlist_id, entry, plate = (*parts, "", "")[:3]
+    kind = "wrong hit" if plate else "entry" if entry else "rules"
+
+    def said(*names: str) -> Any:
+        found = (getattr(message, name, None) for name in names)
+        return next((value for value in found if value is not None), None)
+
+    def moment(*names: str) -> datetime | None:
+        value = said(*names)
+        return None if value is None else _moment(value)
+
+    return {
+        "hotlist_id": _cut(hotlist_id, MAX_ID),
+        "entry": _cut(entry, MAX_PLATE),
+        "plate": _cut(plate, MAX_PLATE),
+        "version": _whole(origin.offset + 1, 64),
+        "is_deleted": int(message is None),
+        "kind": kind,
+        "priority": said("priority") or "",
+        "reason": _cut(said("reason") or "", MAX_TEXT),
+        "owner": _cut(said("owner") or "", MAX_ID),
+        "region": _cut(said("region") or "", MAX_PLATE),
+        "valid_from": moment("valid_from"),
+        "valid_until": moment("valid_until"),
+        "changed_at": moment("added_at", "updated_at", "at") or EARLIEST,
+        "changed_by": _cut(said("added_by", "updated_by", "by") or "", MAX_ID),
+        "message": msgspec.json.encode(message).decode() if message is not None else "",
     }
 
 

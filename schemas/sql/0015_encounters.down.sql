@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS encounters_between;
+DROP VIEW IF EXISTS encounters;

@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS convoys;
+DROP VIEW IF EXISTS co_travellers;

@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS camera_health;
+DROP VIEW IF EXISTS last_seen;
