@@ -27,7 +27,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.mark.parametrize("number", range(1, 21))
 def test_a_query_answers_what_the_page_says(town: Store, number: int) -> None:
     sql, said = RECIPES[number - 1]
-    assert said.count("\n") > 3, "an answer without rows proves nothing"
+    assert said.count("\n") >= 3, "an answer without rows proves nothing"
     assert answer(town, sql) == said
 
 
