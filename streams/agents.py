@@ -135,17 +135,18 @@ class Agents:
             await asyncio.gather(*sent)
 
     async def batches(self, stream: Stream, most: int, within: float = 0.0) -> AsyncIterator[Batch]:
-        """What has arrived, up to `most` messages, waiting `within` seconds for more after the first."""
+        """What has arrived, up to `most` messages; when it is fewer, `within` seconds after the batch before."""
         channel = stream.channel
         topic = channel.get_topic_name()
+        due = 0.0
         while True:
             self._waiting.add(topic)
             first = await anext(channel, None)
             if first is None:
                 # the app ends
                 return
-            if within:
-                await self._more(channel.queue, most, within)
+            await self._more(channel.queue, most, due)
+            due = self.clock.monotonic() + within
             self._waiting.discard(topic)
             # nothing is awaited from here on: a batch is of one epoch
             events = [first]
@@ -156,9 +157,8 @@ class Agents:
             if admitted:
                 yield Batch(self.positions.epoch, admitted)
 
-    async def _more(self, queue: Any, most: int, within: float) -> None:
-        end = self.clock.monotonic() + within
-        while queue.qsize() < most and (left := end - self.clock.monotonic()) > 0:
+    async def _more(self, queue: Any, most: int, due: float) -> None:
+        while queue.qsize() < most and (left := due - self.clock.monotonic()) > 0:
             await asyncio.sleep(min(left, _LOOK_S))
 
     async def _seek_missing(self) -> None:

@@ -89,7 +89,8 @@ class StreamSettings:
     """Most messages that one turn of an agent takes."""
     flush_rows: int = 10_000
     flush_s: float = 1.0
-    """The sink inserts when it holds `flush_rows` rows, or its oldest row is `flush_s` old."""
+    """The sink inserts what has come, at once after a pause, else when it holds `flush_rows` messages or `flush_s`
+    have passed since its last insert: never more often than that."""
     vehicle_keep_s: float = 86_400.0
     """How long the state of a plate is kept after its last sighting (wall clock)."""
     vehicle_max: int = 1_000_000
