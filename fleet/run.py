@@ -135,7 +135,6 @@ class Run:
         monitor.start()
         try:
             cameras = _Cameras(machine.camera_process(_arguments(plan)), self._screen.note)
-            begun = time.monotonic()
             while not cameras.ended():
                 self._on()
                 self._stop.wait(0.1)
@@ -145,7 +144,7 @@ class Run:
                 self._stay()
             self._screen.note("the source is at its end; waiting until all of it is read and in SQL")
             self._drain(cameras)
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - cameras.begun
             first = monitor.seen.first_sighting
             report = self._report(cameras, seconds)
             report.latency = latencies(monitor.seen) if live else {}
@@ -206,6 +205,8 @@ class _Cameras:
         self._read = 0
         self.names: Sequence[str] = ()
         self.shift_ms = 0
+        self.begun = time.monotonic()
+        """When the first frame was about to be sent: the start of the publisher's process comes before."""
         self.frames = 0
         self.errors = 0
         """Pictures and files that could not be sent."""
@@ -230,6 +231,7 @@ class _Cameras:
         event = json.loads(line)
         if event.get("event") == "started":
             self.names, self.shift_ms = event["cameras"], event["shift_ms"]
+            self.begun = time.monotonic()
         elif event.get("event") in ("progress", "done"):
             self.frames = event["frames"]
         if event.get("event") == "done":
