@@ -219,20 +219,34 @@ def decode(
     candidates: int = 5,
     weigh: Callable[[str], float] | None = None,
 ) -> Decoded:
-    """Logits T x 37 of one plate to its text, candidates and character probabilities.
+    """Logits of one plate, T x 37, to its text, candidates and character probabilities.
 
+    Logits of several views of the plate, V x T x 37, are read together: a text has its mean probability over the views.
     `confidence` and the candidates' figures are probabilities of the whole text at the given temperature; what they
     lack to 1 belongs to texts that are not listed. `weigh` says how likely a text is before anything is seen, relative
     to others (see `vision.formats`); all texts stay candidates. An empty text means that nothing was seen.
     """
-    probs = softmax(logits, temperature)
-    texts = beam_search(probs, width)
+    views = [softmax(view, temperature) for view in (logits if logits.ndim == 3 else logits[None])]
+    found = [dict(beam_search(probs, width)) for probs in views]
+    texts = list(found[0].items()) if len(found) == 1 else _mean(found)
     if weigh is not None and len(texts) > 1:
         texts = _weighed(texts, weigh)
     texts = texts[:candidates]
-    text, confidence = texts[0] if texts else ("", 0.0)
+    if not texts:
+        return Decoded("", 0.0, (), ())
+    text = texts[0][0]
     listed = tuple((t, min(1.0, p)) for t, p in texts)
-    return Decoded(text, min(1.0, confidence), listed, character_probabilities(probs, text) if text else ())
+    clearest = max(range(len(views)), key=lambda k: found[k].get(text, 0.0))
+    return Decoded(text, listed[0][1], listed, character_probabilities(views[clearest], text) if text else ())
+
+
+def _mean(found: Sequence[dict[str, float]]) -> list[tuple[str, float]]:
+    """The mean probability of every text over the views, best first."""
+    total: dict[str, float] = {}
+    for view in found:
+        for text, p in view.items():
+            total[text] = total.get(text, 0.0) + p / len(found)
+    return sorted(total.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _weighed(texts: list[tuple[str, float]], weigh: Callable[[str], float]) -> list[tuple[str, float]]:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vision.alphabet import BLANK, SYMBOLS, decode
+from vision.alphabet import BLANK, SYMBOLS, Decoded, decode
 from vision.device import Placement, place
 from vision.formats import format_prior
 from vision.light import even_light
@@ -28,6 +30,13 @@ _EARLY = 3
 """Blocks of the body after which colours and their places are still to be seen."""
 _PLACES = (3, 6)
 """Rows and columns of the plate by which its looks are told: a blue band is at the left, a header above."""
+
+SURE = 0.9
+"""Below this confidence a plate is looked at again, in `VIEWS`, and read from all of them together."""
+VIEWS = ((1.06, 1.08, 0.0), (0.95, 0.9, 0.0), (1.0, 1.0, 0.25), (1.0, 1.0, -0.25))
+"""Stretched across and down, and leaning (pixels across per pixel down)."""
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,28 +230,57 @@ class TorchReader:
         return texts
 
     def _read_batch(self, crops: Sequence[Image]) -> list[PlateText]:
+        logits, odds, legible = self._run(crops)
+        found = [self._decode(logits[k], odds[k]) for k in range(len(crops))]
+        unsure = [k for k, text in enumerate(found) if text.confidence < SURE]
+        for start in range(0, len(unsure), self._max_batch // len(VIEWS)):
+            part = unsure[start : start + self._max_batch // len(VIEWS)]
+            more, more_odds, _ = self._run([view for k in part for view in other_views(crops[k])])
+            for n, k in enumerate(part):
+                own = slice(n * len(VIEWS), (n + 1) * len(VIEWS))
+                odds[k] = np.concatenate([odds[k][None], more_odds[own]]).mean(axis=0)
+                found[k] = self._decode(np.concatenate([logits[k][None], more[own]]), odds[k])
+        return [self._text(found[k], odds[k], float(legible[k])) for k in range(len(crops))]
+
+    def _run(self, crops: Sequence[Image]) -> tuple[Floats, Floats, Floats]:
+        """Logits, region probabilities and legibility of some crops."""
         with torch.inference_mode():
             out = self._network(prepare(crops, self.placement))
-            logits = out.logits.float().cpu().numpy()
-            regions = out.region.float().softmax(dim=1).cpu().numpy()
-            legible = out.legible.float().sigmoid().cpu().numpy()
-        texts = []
-        for k in range(len(crops)):
-            weigh = format_prior(self._regions, regions[k]) if self._regions else None
-            found = decode(logits[k], temperature=self.temperature, weigh=weigh)
-            best = int(regions[k].argmax()) if self._regions else -1
-            texts.append(
-                PlateText(
-                    plate=found.text,
-                    confidence=found.confidence,
-                    char_probs=found.char_probs,
-                    candidates=found.candidates,
-                    region=self._regions[best] if best >= 0 else "",
-                    region_confidence=float(regions[k, best]) if best >= 0 else 0.0,
-                    legibility=float(legible[k]),
-                )
+            return (
+                out.logits.float().cpu().numpy(),
+                out.region.float().softmax(dim=1).cpu().numpy(),
+                out.legible.float().sigmoid().cpu().numpy(),
             )
-        return texts
+
+    def _decode(self, logits: Floats, odds: Floats) -> Decoded:
+        weigh = format_prior(self._regions, odds) if self._regions else None
+        return decode(logits, temperature=self.temperature, weigh=weigh)
+
+    def _text(self, found: Decoded, odds: Floats, legible: float) -> PlateText:
+        best = int(odds.argmax()) if self._regions else -1
+        return PlateText(
+            plate=found.text,
+            confidence=found.confidence,
+            char_probs=found.char_probs,
+            candidates=found.candidates,
+            region=self._regions[best] if best >= 0 else "",
+            region_confidence=float(odds[best]) if best >= 0 else 0.0,
+            legibility=legible,
+        )
+
+
+def other_views(crop: Image) -> list[Image]:
+    """The crop as other corners would have cut it, one for each of `VIEWS`; what lies outside repeats its edge."""
+    height, width = crop.shape[:2]
+    out = []
+    for across, down, lean in VIEWS:
+        matrix = np.array(
+            [[across, lean, ((1 - across) * (width - 1) - lean * (height - 1)) / 2],
+             [0.0, down, (1 - down) * (height - 1) / 2]], np.float32
+        )  # fmt: skip
+        view = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        out.append(np.asarray(view, np.uint8))
+    return out
 
 
 def network_of(model: ModelFolder) -> ReaderNet:

@@ -193,6 +193,18 @@ def test_temperature_makes_humbler_not_different() -> None:
     assert cool.confidence > warm.confidence
 
 
+def test_views_are_read_together() -> None:
+    first, second = _spell("-A-B-8-"), _spell("-A-B-8-")
+    first[5, encode("B")[0]] = first[5, encode("8")[0]] + 0.5
+    found = decode(np.stack([first, second]))
+    apart = [dict(decode(view).candidates) for view in (first, second)]
+    assert decode(first).text == "ABB"
+    assert found.text == "AB8"
+    assert found.confidence == pytest.approx((apart[0]["AB8"] + apart[1]["AB8"]) / 2, abs=1e-3)
+    assert found.char_probs[2][0][0] == "8"
+    assert decode(first[None]) == decode(first)
+
+
 def test_alignment() -> None:
     probs = softmax(_spell("--AA-B-"))
     assert align(probs, "AB") == [(2, 4), (5, 6)]

@@ -4,12 +4,23 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from vision.plates import random_plate, render_plate
-from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, fold_norms, prepare
+from vision.reader import (
+    CROP_SIZE,
+    SURE,
+    VIEWS,
+    ReaderArchitecture,
+    ReaderNet,
+    TorchReader,
+    fold_norms,
+    other_views,
+    prepare,
+)
 from vision.rectify import box_corners, rectify
 from vision.registry import ModelError, find_model
 from vision.training import reader_data, train_reader
@@ -60,6 +71,37 @@ def test_a_batch_reads_as_one_by_one(reader: TorchReader) -> None:
     together = [read.plate for read in reader.read(crops)]
     assert together == [reader.read([crop])[0].plate for crop in crops]
     assert reader.read([]) == []
+
+
+def test_other_views_keep_the_middle_and_move_the_rest() -> None:
+    crop = np.zeros((*CROP_SIZE, 3), np.uint8)
+    crop[22:26, 70:74] = 255
+    crop[4:8, 10:14] = 255
+    views = other_views(crop)
+    assert len(views) == len(VIEWS)
+    for view in views:
+        assert view.shape == crop.shape
+        assert view[23:25, 71:73].min() > 150
+        assert not np.array_equal(view, crop)
+
+
+def test_doubtful_plates_are_read_from_several_views(reader: TorchReader) -> None:
+    crops, _ = _clean_plates(30, seed=8)
+    crops = [cv2.GaussianBlur(crop, (0, 0), 2.6) for crop in crops]
+    logits, odds, _ = reader._run(crops)
+    looked_again = 0
+    for k, read in enumerate(reader.read(crops)):
+        plain = reader._decode(logits[k], odds[k])
+        if plain.confidence >= SURE:
+            assert (read.plate, read.confidence) == (plain.text, pytest.approx(plain.confidence, abs=1e-4))
+            continue
+        looked_again += 1
+        more, more_odds, _ = reader._run(other_views(crops[k]))
+        together = np.concatenate([logits[k][None], more])
+        found = reader._decode(together, np.concatenate([odds[k][None], more_odds]).mean(axis=0))
+        assert read.plate == found.text
+        assert read.confidence == pytest.approx(found.confidence, abs=1e-3)
+    assert looked_again > 3
 
 
 def test_half_precision_reads_the_same(reader: TorchReader) -> None:

@@ -243,9 +243,9 @@ def test_temperature_is_fitted_and_errors_are_counted() -> None:
         row = np.zeros((3, 37))
         row[:, 0] = [8, 0, 8]
         row[1, 1] = 6.0  # says A, surer than it should be
-        logits.append(row)
+        logits.append(row[None])
         truths.append("A" if rng.random() < 0.7 else "B")
-    judged = Judged(logits, truths, [None] * len(logits))
+    judged = Judged(logits, truths, [(None, None)] * len(logits))
     assert fit_temperature(judged, grid=(1.0, 1.3, 1.6)) == 1.3
     assert crossed_error(judged, grid=(1.0, 1.3, 1.6)) < 0.2
     assert crossed_error(judged, grid=(0.5,)) > 0.25

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.alphabet import decode
+from vision.alphabet import Decoded, decode
 from vision.formats import Weigh
+from vision.reader import SURE
 
 GRID = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.6)
 
@@ -35,19 +36,29 @@ def log_loss(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> floa
 class Judged:
     """Plates that the network was not trained on, and what it said of them."""
 
-    logits: Sequence[NDArray[np.floating]] | NDArray[np.floating]
-    """T x 37 per plate."""
+    logits: Sequence[NDArray[np.floating]]
+    """Per plate V x T x 37: the plain crop first, then its other views, if any."""
     truths: Sequence[str]
-    weighs: Sequence[Weigh | None]
-    """Per plate the prior on its text, see `vision.formats`."""
+    weighs: Sequence[tuple[Weigh | None, Weigh | None]]
+    """Per plate the prior on its text (see `vision.formats`), from the plain crop and from all views."""
 
     def part(self, which: slice) -> "Judged":
         """Some of the plates."""
         return Judged(self.logits[which], self.truths[which], self.weighs[which])
 
+    def texts(self, temperature: float) -> list[Decoded]:
+        """What production would read: the other views count where the plain crop leaves doubt."""
+        found = []
+        for views, (first, every) in zip(self.logits, self.weighs, strict=True):
+            read = decode(views[0], temperature=temperature, weigh=first)
+            if read.confidence < SURE and len(views) > 1:
+                read = decode(views, temperature=temperature, weigh=every)
+            found.append(read)
+        return found
+
     def read(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Confidence and whether the whole text is right, per plate."""
-        found = [decode(row, temperature=temperature, weigh=w) for row, w in zip(self.logits, self.weighs, strict=True)]
+        found = self.texts(temperature)
         right = [read.text == truth for read, truth in zip(found, self.truths, strict=True)]
         return np.array([read.confidence for read in found]), np.array(right)
 

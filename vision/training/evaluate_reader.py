@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from vision.alphabet import encode, greedy
-from vision.reader import CROP_SIZE, ReaderNet, prepare_batch
+from vision.formats import format_prior
+from vision.reader import CROP_SIZE, ReaderNet, other_views, prepare_batch
+from vision.training.calibrate import Judged
 from vision.training.data import Licence
 from vision.training.reader_data import RealPlate, load_real_plates, real_crop
 
@@ -25,24 +27,40 @@ class ValSet:
     crops: NDArray[np.uint8]
     """N x H x W x 3."""
 
-    def outputs(self, network: ReaderNet, batch: int = 64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits N x T x 37 and region probabilities N x regions, by the network in evaluation mode, in float32."""
-        network.eval()
-        device = next(network.parameters()).device
-        logits, odds = [], []
-        with torch.inference_mode():
-            for start in range(0, len(self.crops), batch):
-                out = network(prepare_batch(torch.from_numpy(self.crops[start : start + batch]).to(device)))
-                logits.append(out.logits.float().cpu().numpy())
-                odds.append(out.region.float().softmax(dim=1).cpu().numpy())
-        return np.concatenate(logits), np.concatenate(odds)
+    def judged(self, network: ReaderNet) -> Judged:
+        """What the network says of every plate, in all views, with the prior on formats that production uses."""
+        seen = [np.stack([crop, *other_views(crop)]) for crop in self.crops]
+        logits, odds = _outputs(network, np.concatenate(seen))
+        views, regions = len(seen[0]), network.architecture.regions
+        per_plate = odds.reshape(len(seen), views, -1)
+        weighs = [(format_prior(regions, row[0]), format_prior(regions, row.mean(axis=0))) for row in per_plate]
+        return Judged(list(logits.reshape(len(seen), views, *logits.shape[1:])), self.truths, weighs)
+
+    @property
+    def truths(self) -> list[str]:
+        """The plates' texts."""
+        return [plate.text for plate in self.plates]
 
     def measure(self, network: ReaderNet) -> dict[str, float]:
         """By greedy decoding and without the prior on formats: see `exact_by_source`; and the `loss` of the texts."""
-        logits, _ = self.outputs(network)
-        truths = [p.text for p in self.plates]
-        found = exact_by_source([p.source for p in self.plates], [greedy(row) for row in logits], truths)
-        return found | {"loss": round(text_loss(logits, truths), 4)}
+        logits, _ = _outputs(network, self.crops)
+        found = exact_by_source([p.source for p in self.plates], [greedy(row) for row in logits], self.truths)
+        return found | {"loss": round(text_loss(logits, self.truths), 4)}
+
+
+def _outputs(
+    network: ReaderNet, crops: NDArray[np.uint8], batch: int = 64
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits N x T x 37 and region probabilities N x regions, by the network in evaluation mode, in float32."""
+    network.eval()
+    device = next(network.parameters()).device
+    logits, odds = [], []
+    with torch.inference_mode():
+        for start in range(0, len(crops), batch):
+            out = network(prepare_batch(torch.from_numpy(crops[start : start + batch]).to(device)))
+            logits.append(out.logits.float().cpu().numpy())
+            odds.append(out.region.float().softmax(dim=1).cpu().numpy())
+    return np.concatenate(logits), np.concatenate(odds)
 
 
 def text_loss(logits: NDArray[np.float32], truths: Sequence[str]) -> float:

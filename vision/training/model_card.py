@@ -86,6 +86,11 @@ def _replace(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
+def _start(card: Mapping[str, Any]) -> str:
+    start = card.get("start") or {}
+    return f"; from `{start['name']}` (sha256 `{start['sha256'][:8]}`)" if start else ""
+
+
 def card_text(card: Mapping[str, Any]) -> str:
     """The card for people, in Markdown."""
     rows = "\n".join(f"| {name} | {100 * share:.1f} % |" for name, share in card["val"].items())
@@ -99,7 +104,7 @@ legibility. A convolutional network with two row slots and a CTC head, {card["pa
 |---|---|
 | weights | `{card["weights"]}`, {card["bytes"]:,} bytes, bf16 |
 | sha256 | `{card["sha256"]}` |
-| trained | {card["trained"]}, {card["steps"]:,} steps of {card["config"]["batch"]}, seed {card["seed"]} |
+| trained | {card["trained"]}, {card["steps"]:,} steps of {card["config"]["batch"]}, seed {card["seed"]}{_start(card)} |
 | code | commit {card["commit"]} |
 | data | invented plates (`vision/training/synth.py`) and the `train` split of the sources below |
 | chosen by | the `val` split; `test` was not used |
@@ -111,7 +116,8 @@ legibility. A convolutional network with two row slots and a CTC head, {card["pa
 |---|---|
 {rows}
 
-`exact` is the mean over the sources, `all` the share over every plate.
+`exact` is the mean over the sources, `all` the share over every plate; read as production reads, with a second look
+at doubtful plates and the formats' prior. All settings of the run stand in `card.json` under `config`.
 
 ## Sources of real plates and the licences of their repositories
 

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.alphabet import decode, encode, greedy
+from vision.alphabet import encode, greedy
 from vision.device import choose_device
-from vision.formats import format_prior
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
 from vision.registry import ModelError, find_model, load_state, read_folder
-from vision.training.calibrate import Judged, crossed_error, fit_temperature
+from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
 from vision.training.model_card import write_card, write_reader_card
@@ -287,16 +286,13 @@ def calibrate(folder: Path, val: ValSet) -> float:
     """
     model = read_folder(folder)
     network = network_of(model)
-    logits, odds = val.outputs(network)
-    weighs = [format_prior(network.architecture.regions, row) for row in odds]
-    truths = [plate.text for plate in val.plates]
-    judged = Judged(logits, truths, weighs)
+    judged = val.judged(network)
     temperature = fit_temperature(judged)
-    texts = [decode(row, temperature=temperature, weigh=w).text for row, w in zip(logits, weighs, strict=True)]
+    texts = [read.text for read in judged.texts(temperature)]
     card = model.card | {
         "temperature": temperature,
         "calibration_error": round(crossed_error(judged), 4),
-        "val": exact_by_source([plate.source for plate in val.plates], texts, truths),
+        "val": exact_by_source([plate.source for plate in val.plates], texts, judged.truths),
     }
     write_card(folder, card)
     return temperature
