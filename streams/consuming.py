@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
@@ -89,7 +89,11 @@ class Consumer(aiokafka.Consumer):
         still = [TP(*partition) for partition in self.positions.still(self.clock.monotonic(), idle)]
         if not still:
             return
-        begins, ends = await self.earliest_offsets(*still), await self.highwaters(*still)
+        try:
+            begins, ends = await self.earliest_offsets(*still), await self.highwaters(*still)
+        except (KafkaError, TimeoutError) as error:
+            log.info("cannot look for missing messages now: %s", error)
+            return
         missing = self.positions.missing(_by_partition(begins), _by_partition(ends), self.clock.monotonic())
         if not missing:
             return
@@ -99,8 +103,9 @@ class Consumer(aiokafka.Consumer):
         self.resume_partitions([TP(*partition) for partition in missing])
         try:
             await self.seek_wait({TP(*partition): offset for partition, offset in missing.items()})
-        except IllegalStateError:
-            log.info("a rebalance came first: all positions are sought anew")
+        except (KafkaError, TimeoutError) as error:
+            # a rebalance came first: all positions are sought anew
+            log.info("cannot seek %s now: %s", sorted(missing), error)
 
     def ack(self, message: Any) -> bool:
         """Faust's acknowledgements, which it also gives for what it skips, count for nothing."""
