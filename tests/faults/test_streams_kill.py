@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "streams"))
 from running import Place, Process, ask, migrate_store, wait_for
 from scenes import T0, Car, Road
 
+from fleet.local_kafka import LocalKafka
 from schemas.alert import Alert
 from schemas.codec import decode_json, decode_reads
 from schemas.read import CloseTracks, FrameReads
@@ -136,6 +137,31 @@ def test_frames_keep_coming_while_it_dies_again_and_again(place: Place) -> None:
         (s.sighting_id, s.plate, s.frames, s.revision) for s in wanted.values()
     )
     assert reads[0]["n"] == sum(len(frame.reads) for frames in together for frame in frames)
+
+
+def test_the_broker_is_killed_and_comes_back(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    port = free_port()
+    together = list(zip(*(road.frames() for road in roads()), strict=True))
+    with LocalKafka(tmp_path / "kafka", port) as broker:
+        place = Place.make(broker.brokers, tmp_path)
+        store_url = f"chdb://{place.folder}/db"
+        migrate_store(store_url)
+        with Process(place, ROLES, store_url=store_url) as process:
+            _send(place, together[:40])
+            wait_for("sightings", lambda: len(place.log(place.topics.sightings)) >= 10)
+            broker.stop(grace=0)
+            # longer than a session, so that the group has forgotten its member
+            time.sleep(12)
+            with LocalKafka(tmp_path / "kafka", port):
+                _send(place, together[40:])
+                close_all(place.brokers, [road.camera_id for road in roads()], topics=place.topics)
+                place.drain(ROLES, timeout=120)
+                assert process.stop() == 0
+                wanted = _undisturbed(place)
+                told = [decode_json(r.value, Sighting) for r in place.log(place.topics.sightings)]
+        place.close()
+    last = {s.sighting_id: s for s in sorted(told, key=lambda s: s.revision)}
+    assert {k: substance(s) for k, s in last.items()} == {k: substance(s) for k, s in wanted.items()}
 
 
 def _undisturbed(place: Place) -> dict[str, Sighting]:
