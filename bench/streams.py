@@ -6,7 +6,7 @@ A message is one frame's reads, two plates on average, crops included. The pure 
 is told and, once per batch of 500, the changed states: all that the worker does but Kafka and Faust. The worker is
 a process of its own, its topics filled beforehand; its rate is the messages between its first output and the
 commit of its last one, over that time. Seconds of processor time are given beside, since other work may share the
-machine. Also: votes, look-ups in a hotlist of a million exact and 10,000 wildcard entries.
+machine.
 """
 
 import argparse
@@ -15,22 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from fleet.local_kafka import LocalKafka
-from plumbing.clock import from_ms
 from plumbing.kafka_admin import create_topics
 from plumbing.kafka_bus import KafkaBusProducer
 from schemas.codec import decode_reads, encode_json, encode_reads
-from schemas.hotlist import HotlistEntry
 from schemas.ids import sighting_id
 from schemas.read import Candidate, FrameReads, PlateRead
 from schemas.topics import READS, TOPICS
-from streams.hotlist import Hotlist
 from streams.progress import Progress
 from streams.track import CameraState, encode_crops, encode_state, new_state
 from streams.tracker import step
@@ -180,38 +177,10 @@ def _seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def hotlist(exact: int = 1_000_000, patterns: int = 10_000) -> dict[str, float]:
-    """Microseconds of a match, and what the list costs."""
-    now = from_ms(T0)
-    before = psutil.Process().memory_info().rss
-    begin = time.process_time()
-    listed = Hotlist()
-    for i in range(exact):
-        listed.put(HotlistEntry(hotlist_id="stolen", entry=f"{chr(65 + i % 26)}{i:07d}", added_at=now))
-    for i in range(patterns):
-        listed.put(HotlistEntry(hotlist_id="wild", entry=f"{chr(65 + i % 26)}{i:05d}?*", added_at=now))
-    load = time.process_time() - begin
-    memory = psutil.Process().memory_info().rss - before
-
-    def match(i: int) -> None:
-        text = f"{chr(65 + i % 26)}{i:07d}"
-        others = tuple(Candidate(text[:-1] + c, 0.1) for c in "0123")
-        listed.match(text, 0.6, (Candidate(text, 0.6), *others), "", now, 0.2)
-
-    return {"entries": exact + patterns, "load_s": load, "memory_mb": memory / 1e6, "us_match": _each(match, 5_000)}
-
-
-def _each(do: Callable[[int], None], times: int) -> float:
-    begin = time.process_time()
-    for i in range(times):
-        do(i * 17)
-    return 1e6 * (time.process_time() - begin) / times
-
-
 def table(result: dict[str, Any]) -> str:
     """For people."""
     lines = []
-    for section in ("pure", "worker", "hotlist"):
+    for section in ("pure", "worker"):
         lines.append(section)
         lines += [f"  {name:<24}{value:>14,.1f}" for name, value in result[section].items()]
     lines.append(
@@ -232,7 +201,6 @@ def main() -> int:
     result: dict[str, Any] = {"pure": pure(records)}
     with tempfile.TemporaryDirectory() as folder:
         result["worker"] = worker(records, Path(folder))
-    result["hotlist"] = hotlist()
     result["ratio"] = result["worker"]["messages_per_cpu_s"] / result["pure"]["messages_per_s"]
     print(json.dumps(result) if options.json else table(result))
     return 0

@@ -24,7 +24,7 @@ from schemas.alert import Alert
 from schemas.camera import CameraState
 from schemas.dead import DeadLetter
 from schemas.frame import FrameHeader
-from schemas.hotlist import HotlistEntry
+from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit
 from schemas.read import ReadsMessage
 from schemas.sighting import Sighting
 from schemas.topics import ALERTS, CAMERAS, DEAD, FRAMES, HOTLIST, READS, SIGHTINGS, TOPICS, Topic
@@ -55,6 +55,8 @@ MESSAGES: tuple[Message, ...] = (
     Message("sighting", Sighting, SIGHTINGS, "application/json"),
     Message("alert", Alert, ALERTS, "application/json"),
     Message("hotlist_entry", HotlistEntry, HOTLIST, "application/json"),
+    Message("hotlist_rules", HotlistRules, HOTLIST, "application/json"),
+    Message("hotlist_wrong_hit", WrongHit, HOTLIST, "application/json"),
     Message("camera_state", CameraState, CAMERAS, "application/json"),
     Message("reads", ReadsMessage, READS, "application/msgpack"),
     Message("frame_header", FrameHeader, FRAMES, "application/octet-stream", in_headers=True),

@@ -81,8 +81,8 @@ ALERTS = Topic(
 )
 HOTLIST = Topic(
     name="fleet.hotlist",
-    about="Hotlist entries; a null value removes one",
-    key="hotlist_id/entry",
+    about="Hotlist entries, the rules of a list, wrong hits; a null value removes one",
+    key="hotlist_id/entry, hotlist_id/ for the rules, hotlist_id/entry/plate for a wrong hit",
     partitions=1,
     retention_ms=None,
     cleanup="compact",

@@ -60,7 +60,7 @@ class HotlistFollower:
         self._ready = asyncio.Event()
         self.hotlist = Hotlist()
         self.bad: asyncio.Queue[tuple[Record, str]] = asyncio.Queue(maxsize=10_000)
-        """Records that are no entries, with the reason, for the dead letters."""
+        """Records that are none of a hotlist, with the reason, for the dead letters."""
 
     def start(self) -> None:
         """Begin to follow, in the running loop."""
@@ -113,21 +113,22 @@ class HotlistFollower:
         while True:
             for partition in partitions:
                 positions[partition] = await consumer.position(partition)
-            if not self._ready.is_set() and all(positions[p] >= ends[p] for p in partitions):
+            # a few entries at a time: others want their turn, too
+            caught_up = self.hotlist.catch_up(1)
+            if not self._ready.is_set() and caught_up and all(positions[p] >= ends[p] for p in partitions):
                 log.info("hotlist: %d entries", len(self.hotlist))
                 self._ready.set()
-            batches = await consumer.getmany(timeout_ms=1000, max_records=_AT_ONCE)
+            batches = await consumer.getmany(timeout_ms=1000 if caught_up else 0, max_records=_AT_ONCE)
             for partition, records in batches.items():
                 for r in records:
                     self._apply(Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, list(r.headers)))
                     positions[partition] = r.offset + 1
-            # a long list is read in one go: others want their turn, too
             await asyncio.sleep(0)
 
     def _apply(self, record: Record) -> None:
         try:
             self.hotlist.apply(record.key, record.value)
         except SchemaError as error:
-            log.warning("hotlist: record %d is no entry: %s", record.offset, error)
+            log.warning("hotlist: record %d is none: %s", record.offset, error)
             with contextlib.suppress(asyncio.QueueFull):
                 self.bad.put_nowait((record, str(error)))

@@ -3,21 +3,29 @@
 In: the plate's state, a revision of a sighting, its offset, the hits. Out: the new state and the alerts to send.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from plumbing.clock import from_ms, to_ms
-from schemas.alert import Alert
+from schemas.alert import Alert, Match
+from schemas.codec import decode_json, encode_json
+from schemas.hotlist import HotlistRules, Priority
 from schemas.ids import alert_id
 from schemas.sighting import Sighting
 from streams.hotlist import Hit, Hotlist, covers
 
 _PASSES = 16
+_TOLD = 32
+_EARTH_M = 6_371_000.0
+_FADED = 4.0
+"""A match that is so many times less probable than when it was raised is ruled out."""
 
 
 class Raised(msgspec.Struct, array_like=True):
-    """An alert that was sent; all that a withdrawal must repeat."""
+    """An alert that was sent, or is held back; all that a withdrawal must repeat."""
 
     hotlist_id: str
     entry: str
@@ -26,6 +34,21 @@ class Raised(msgspec.Struct, array_like=True):
     priority: str
     reason: str
     withdrawn: bool = False
+    owner: str = ""
+    held: bytes = b""
+    """The alert itself while a cool-down holds it back."""
+
+
+class Told(msgspec.Struct, array_like=True, frozen=True):
+    """When and where an alert was sent, for cool-downs."""
+
+    alert_id: str
+    hotlist_id: str
+    entry: str
+    camera_id: str
+    t: int
+    lat: float | None
+    lon: float | None
 
 
 class Pass(msgspec.Struct, array_like=True):
@@ -59,6 +82,8 @@ class Vehicle(msgspec.Struct, array_like=True):
     """The last ones, latest change last."""
     applied_ms: int = 0
     """Wall clock of the last change: what is old is forgotten."""
+    told: list[Told] = []
+    """The last alerts that stand, of lists with a cool-down."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -86,7 +111,7 @@ def apply(
     """Apply the revision at `offset` of the plate's partition; the state that comes in must not be used again.
 
     An offset at or before the last applied one changes and sends nothing: its alerts were acknowledged before the
-    state that holds it was written. A revision older than one already known does neither.
+    state that holds it was written. A revision that is no newer than the one already known does neither.
     """
     vehicle = vehicle or Vehicle(plate=sighting.plate)
     if offset <= vehicle.offset:
@@ -94,20 +119,17 @@ def apply(
     vehicle.offset = offset
     vehicle.applied_ms = now_ms
     known = next((p for p in vehicle.passes if p.sighting_id == sighting.sighting_id), None)
-    if known is not None and sighting.revision < known.revision:
+    if known is not None and sighting.revision <= known.revision:
         return vehicle, []
     entry = _note(vehicle, known, sighting)
+    told = list(vehicle.told)
     if sighting.status == "withdrawn":
-        return vehicle, _withdraw_all(entry, sighting, now_ms)
-    hits = hotlist.match(
-        sighting.plate,
-        sighting.confidence,
-        sighting.candidates,
-        sighting.region,
-        sighting.last_seen,
-        candidate_threshold,
-    )
-    return vehicle, _raise(entry, sighting, hits, now_ms) + _faded(entry, sighting, hits, hotlist, now_ms)
+        return vehicle, _withdraw_all(vehicle, entry, sighting, now_ms) + _released(vehicle, told, hotlist, now_ms)
+    hits = hotlist.match(sighting, candidate_threshold)
+    # first what is taken back: it may end a cool-down
+    alerts = _faded(vehicle, entry, sighting, hits, hotlist, now_ms)
+    alerts += _released(vehicle, told, hotlist, now_ms)
+    return vehicle, alerts + _raise(vehicle, entry, sighting, hits, now_ms)
 
 
 def _note(vehicle: Vehicle, known: Pass | None, sighting: Sighting) -> Pass:
@@ -137,8 +159,8 @@ def _note(vehicle: Vehicle, known: Pass | None, sighting: Sighting) -> Pass:
     return known
 
 
-def _raise(entry: Pass, sighting: Sighting, hits: Sequence[Hit], now_ms: int) -> list[Alert]:
-    """Alerts for the hits that have none yet."""
+def _raise(vehicle: Vehicle, entry: Pass, sighting: Sighting, hits: Sequence[Hit], now_ms: int) -> list[Alert]:
+    """Alerts for the hits that have none yet; a cool-down keeps them, unsent, in the state."""
     alerts = []
     for hit in hits:
         name = alert_id(hit.entry.hotlist_id, hit.entry.entry, sighting.sighting_id)
@@ -150,52 +172,136 @@ def _raise(entry: Pass, sighting: Sighting, hits: Sequence[Hit], now_ms: int) ->
             hit.entry.entry,
             hit.match,
             hit.probability,
-            hit.entry.priority,
-            hit.entry.reason,
+            hit.priority,
+            hit.reason,
+            owner=hit.owner,
         )
         entry.alerts[name] = raised
-        # under a former plate the same entry has raised this alert already, and it was not withdrawn for that reason
-        if not any(covers(hit.entry.entry, plate) for plate in sighting.former_plates):
-            alerts.append(_alert(name, raised, sighting, "raised", now_ms))
+        alert = make_alert(name, raised, sighting, "raised", now_ms)
+        if _cools(vehicle, hit.rules, alert):
+            picture = alert.evidence and msgspec.structs.replace(alert.evidence, crop_jpeg=b"")
+            raised.held = encode_json(msgspec.structs.replace(alert, evidence=picture))
+            continue
+        _tell(vehicle, hit.rules, alert)
+        alerts.append(alert)
     return alerts
 
 
-def _faded(entry: Pass, sighting: Sighting, hits: Sequence[Hit], hotlist: Hotlist, now_ms: int) -> list[Alert]:
-    """Withdrawals of candidate matches that further reads have ruled out."""
+def _tell(vehicle: Vehicle, rules: HotlistRules, alert: Alert) -> None:
+    """Note that an alert is sent."""
+    if rules.cool_down_s > 0:
+        t = to_ms(alert.seen_at)
+        told = Told(alert.alert_id, alert.hotlist_id, alert.entry, alert.camera_id, t, alert.lat, alert.lon)
+        vehicle.told.append(told)
+        del vehicle.told[:-_TOLD]
+
+
+def _cools(vehicle: Vehicle, rules: HotlistRules, alert: Alert) -> bool:
+    """True when the same entry was told of this plate shortly before (or after: reads come late) at this place.
+
+    The time runs from what was sent: a vehicle that stays is told again each time it has passed.
+    """
+    t = to_ms(alert.seen_at)
+    return rules.cool_down_s > 0 and any(
+        (told.hotlist_id, told.entry) == (alert.hotlist_id, alert.entry)
+        and told.alert_id != alert.alert_id
+        and abs(t - told.t) < rules.cool_down_s * 1000
+        and _same_place(told, alert, rules.cool_down_m)
+        for told in vehicle.told
+    )
+
+
+def _same_place(told: Told, alert: Alert, metres: float) -> bool:
+    if told.lat is None or told.lon is None or alert.lat is None or alert.lon is None:
+        return told.camera_id == alert.camera_id
+    return distance_m(told.lat, told.lon, alert.lat, alert.lon) <= metres
+
+
+def distance_m(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """Great-circle distance of two positions in degrees, metres."""
+    a, b = math.radians(lat1), math.radians(lat2)
+    half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
+    return 2 * _EARTH_M * math.asin(math.sqrt(min(1.0, half)))
+
+
+def _released(vehicle: Vehicle, before: Sequence[Told], hotlist: Hotlist, now_ms: int) -> list[Alert]:
+    """Alerts that were held back by one that has just been taken back, oldest first."""
+    gone = {(told.hotlist_id, told.entry) for told in before if told not in vehicle.told}
+    if not gone:
+        return []
+    held = [
+        (decode_json(raised.held, Alert), raised)
+        for one in vehicle.passes
+        for raised in one.alerts.values()
+        if raised.held and (raised.hotlist_id, raised.entry) in gone
+    ]
+    alerts = []
+    for alert, raised in sorted(held, key=lambda two: two[0].seen_at):
+        rules = hotlist.rules(raised.hotlist_id)
+        if not _cools(vehicle, rules, alert):
+            raised.held = b""
+            _tell(vehicle, rules, alert)
+            alerts.append(msgspec.structs.replace(alert, emitted_at=from_ms(now_ms)))
+    return alerts
+
+
+def _faded(
+    vehicle: Vehicle, entry: Pass, sighting: Sighting, hits: Sequence[Hit], hotlist: Hotlist, now_ms: int
+) -> list[Alert]:
+    """Withdrawals of matches that further reads have ruled out."""
     met = {alert_id(h.entry.hotlist_id, h.entry.entry, sighting.sighting_id) for h in hits}
-    chances = {c.plate: c.confidence for c in sighting.candidates} | {sighting.plate: sighting.confidence}
     alerts = []
     for name, raised in entry.alerts.items():
-        # an entry that was taken off the list does not make its old alerts wrong
-        if raised.withdrawn or name in met or hotlist.get(raised.hotlist_id, raised.entry) is None:
+        if raised.withdrawn or name in met:
             continue
-        left = sum(p for text, p in chances.items() if covers(raised.entry, text))
-        if raised.match == "candidate" and left < raised.probability / 4:
-            raised.withdrawn = True
-            alerts.append(_alert(name, raised, sighting, "withdrawn", now_ms))
+        left = hotlist.chance(raised.hotlist_id, raised.entry, sighting)
+        # an entry that was taken off the list does not make its old alerts wrong
+        if left is not None and left < raised.probability / _FADED:
+            alerts += _take_back(vehicle, name, raised, sighting, now_ms)
     return alerts
 
 
-def _withdraw_all(entry: Pass, sighting: Sighting, now_ms: int) -> list[Alert]:
-    """The sighting is known under another plate now, or not at all: its alerts go, unless their entry says both."""
+def _withdraw_all(vehicle: Vehicle, entry: Pass, sighting: Sighting, now_ms: int) -> list[Alert]:
+    """The sighting is known under another plate now, or not at all: its alerts go.
+
+    Nothing is said of an alert whose entry says the other plate, too: that plate raises it again, corrected.
+    """
     becomes = sighting.candidates[0].plate if sighting.candidates else ""
     alerts = []
     for name, raised in entry.alerts.items():
-        if raised.withdrawn or (becomes and covers(raised.entry, becomes) and covers(raised.entry, sighting.plate)):
+        if raised.withdrawn:
             continue
-        raised.withdrawn = True
-        alerts.append(_alert(name, raised, sighting, "withdrawn", now_ms))
+        said = _take_back(vehicle, name, raised, sighting, now_ms)
+        if not (becomes and covers(raised.entry, becomes) and covers(raised.entry, sighting.plate)):
+            alerts += said
     return alerts
 
 
-def _alert(name: str, raised: Raised, sighting: Sighting, status: str, now_ms: int) -> Alert:
+def _take_back(vehicle: Vehicle, name: str, raised: Raised, sighting: Sighting, now_ms: int) -> list[Alert]:
+    """The withdrawal; none of an alert that was never sent."""
+    raised.withdrawn = True
+    vehicle.told[:] = [told for told in vehicle.told if told.alert_id != name]
+    if raised.held:
+        raised.held = b""
+        return []
+    return [make_alert(name, raised, sighting, "withdrawn", now_ms)]
+
+
+def make_alert(
+    name: str, raised: Raised, sighting: Sighting, status: Literal["raised", "withdrawn"], now_ms: int
+) -> Alert:
+    """The message of an alert.
+
+    Raises:
+        msgspec.ValidationError: the state holds a match or a priority that there is not.
+    """
     return Alert(
         alert_id=name,
-        status="raised" if status == "raised" else "withdrawn",
+        status=status,
         hotlist_id=raised.hotlist_id,
         entry=raised.entry,
         plate=sighting.plate,
-        match="exact" if raised.match == "exact" else "pattern" if raised.match == "pattern" else "candidate",
+        match=msgspec.convert(raised.match, Match),
         match_probability=min(1.0, raised.probability),
         camera_id=sighting.camera_id,
         seen_at=sighting.last_seen,
@@ -206,7 +312,14 @@ def _alert(name: str, raised: Raised, sighting: Sighting, status: str, now_ms: i
         speed=sighting.speed,
         sighting_id=sighting.sighting_id,
         revision=sighting.revision,
-        priority="high" if raised.priority == "high" else "low" if raised.priority == "low" else "normal",
+        priority=msgspec.convert(raised.priority, Priority),
         reason=raised.reason,
         emitted_at=from_ms(now_ms),
+        owner=raised.owner,
+        region=sighting.region,
+        region_confidence=sighting.region_confidence,
+        candidates=sighting.candidates,
+        direction=sighting.direction,
+        first_seen=sighting.first_seen,
+        evidence=sighting.evidence,
     )

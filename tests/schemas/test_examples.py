@@ -20,7 +20,7 @@ from schemas.codec import (
     encode_reads,
 )
 from schemas.export import JSON_FOLDER, MESSAGES
-from schemas.hotlist import HotlistEntry
+from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit
 from schemas.sighting import Sighting
 from schemas.topics import TOPICS
 
@@ -31,7 +31,8 @@ JSON_TYPES = {
     "fleet.hotlist": HotlistEntry,
     "fleet.cameras": CameraState,
 }
-SCHEMA_OF = {message.topic.name: message.name for message in MESSAGES}
+BY_PREFIX = {"rules_": HotlistRules, "wrong_": WrongHit}
+"""Other messages than the topic's first, by how their examples' names begin."""
 
 JSON_FILES = sorted(path for topic in JSON_TYPES for path in (EXAMPLES / topic).glob("*/*.json"))
 READS = sorted((EXAMPLES / "fleet.reads").glob("*/*.msgpack"))
@@ -48,25 +49,31 @@ def headers_of(path: Path) -> list[tuple[str, bytes]]:
     return [(name, value.encode()) for name, value in pairs]
 
 
-def schema(topic: str) -> Any:
-    return json.loads((JSON_FOLDER / f"{SCHEMA_OF[topic]}.json").read_text(encoding="utf-8"))
+def type_of(path: Path) -> Any:
+    prefix = next((prefix for prefix in BY_PREFIX if path.name.startswith(prefix)), None)
+    return BY_PREFIX[prefix] if prefix else JSON_TYPES[path.parents[1].name]
+
+
+def schema(of: Any) -> Any:
+    name = next(message.name for message in MESSAGES if message.type is of)
+    return json.loads((JSON_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", JSON_FILES, ids=short)
 def test_json_is_read_and_known_to_its_schema(path: Path) -> None:
-    topic = path.parents[1].name
-    message = decode_json(path.read_bytes(), JSON_TYPES[topic])
+    kind = type_of(path)
+    message = decode_json(path.read_bytes(), kind)
     jsonschema.validate(
-        json.loads(path.read_bytes()), schema(topic), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        json.loads(path.read_bytes()), schema(kind), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
-    assert decode_json(encode_json(message), JSON_TYPES[topic]) == message
+    assert decode_json(encode_json(message), kind) == message
 
 
 @pytest.mark.parametrize("path", JSON_FILES, ids=short)
 def test_what_is_sent_today_is_known_to_the_schema_too(path: Path) -> None:
-    topic = path.parents[1].name
-    sent = encode_json(decode_json(path.read_bytes(), JSON_TYPES[topic]))
-    jsonschema.validate(json.loads(sent), schema(topic))
+    kind = type_of(path)
+    sent = encode_json(decode_json(path.read_bytes(), kind))
+    jsonschema.validate(json.loads(sent), schema(kind))
 
 
 @pytest.mark.parametrize("path", READS, ids=short)
@@ -92,8 +99,14 @@ def test_dead_letters_are_read_with_what_they_hold(path: Path) -> None:
 
 def test_every_topic_with_a_message_has_examples_and_no_other() -> None:
     found = {path.name for path in EXAMPLES.iterdir()}
-    assert found == set(SCHEMA_OF)
+    assert found == {message.topic.name for message in MESSAGES}
     assert found <= {topic.name for topic in TOPICS}
+
+
+def test_every_message_in_json_has_an_example() -> None:
+    assert {type_of(path) for path in JSON_FILES} == {
+        message.type for message in MESSAGES if message.content_type == "application/json"
+    }
 
 
 def test_every_example_is_read_by_a_test() -> None:

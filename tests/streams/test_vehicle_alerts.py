@@ -1,8 +1,10 @@
 """Alerts of one plate: each once, taken back when the plate was wrong, never doubled by a replay."""
 
+import msgspec
+
 from plumbing.clock import from_ms
 from schemas.alert import Alert
-from schemas.hotlist import HotlistEntry
+from schemas.hotlist import HotlistEntry, HotlistRules
 from schemas.ids import alert_id
 from schemas.read import Candidate
 from schemas.sighting import Evidence, Sighting
@@ -14,6 +16,7 @@ CORNERS = ((0.0, 0.0), (9.0, 0.0), (9.0, 3.0), (0.0, 3.0))
 
 
 def sighting(plate: str, revision: int, status: str = "provisional", number: int = 1, **more: object) -> Sighting:
+    """A revision of an invented sighting; `more` replaces any field."""
     values: dict[str, object] = {
         "sighting_id": f"00000000-0000-0000-0000-{number:012d}",
         "revision": revision,
@@ -52,8 +55,10 @@ def sighting(plate: str, revision: int, status: str = "provisional", number: int
     return Sighting(**(values | more))  # type: ignore[arg-type]
 
 
-def hotlist(*texts: str) -> Hotlist:
+def hotlist(*texts: str, **rules: object) -> Hotlist:
     made = Hotlist()
+    if rules:
+        made.put_rules(HotlistRules(hotlist_id="stolen", updated_at=from_ms(T), **rules))  # type: ignore[arg-type]
     for text in texts:
         made.put(HotlistEntry(hotlist_id="stolen", entry=text, added_at=from_ms(T)))
     return made
@@ -123,12 +128,13 @@ def test_a_withdrawn_sighting_takes_its_alert_back_once() -> None:
     assert (plate.state.count, plate.state.cameras) == (0, {})
 
 
-def test_a_pattern_that_says_both_plates_keeps_its_one_alert() -> None:
+def test_a_pattern_that_says_both_plates_corrects_its_one_alert() -> None:
     listed = hotlist("A?C123")
     old, new = Plate(listed), Plate(listed)
-    assert len(old.take(sighting("A8C123", 1))) == 1
+    (first,) = old.take(sighting("A8C123", 1))
     assert old.take(sighting("A8C123", 2, "withdrawn", candidates=(Candidate("ABC123", 0.9),))) == []
-    assert new.take(sighting("ABC123", 3, former_plates=("A8C123",))) == []
+    (corrected,) = new.take(sighting("ABC123", 3, former_plates=("A8C123",)))
+    assert (corrected.alert_id, corrected.status, corrected.plate) == (first.alert_id, "raised", "ABC123")
     # and is taken back under the new plate, when the sighting is none any more
     (gone,) = new.take(sighting("ABC123", 4, "withdrawn", candidates=()))
     assert gone.status == "withdrawn"
@@ -142,6 +148,75 @@ def test_a_candidate_match_that_further_reads_rule_out_is_withdrawn() -> None:
     assert plate.take(sighting("ABC123", 2, candidates=(Candidate("ABC123", 0.8), Candidate("A8C123", 0.12)))) == []
     (gone,) = plate.take(sighting("ABC123", 3, "final"))
     assert (gone.status, gone.alert_id) == ("withdrawn", raised.alert_id)
+
+
+def at(minutes: float, number: int, revision: int = 1, **more: object) -> Sighting:
+    place = {"lat": 52.0, "lon": 13.0, "confidence": 0.9}
+    seen = from_ms(T + round(minutes * 60_000))
+    return sighting("ABC123", revision, number=number, **(place | {"last_seen": seen, "first_seen": seen} | more))
+
+
+def test_a_cool_down_tells_the_first_and_again_when_it_is_over() -> None:
+    plate = Plate(hotlist("ABC123", cool_down_s=600.0))
+    assert [len(plate.take(at(m, n))) for n, m in enumerate((0, 3, 9, 11, 12, 21.5), start=1)] == [1, 0, 0, 1, 0, 1]
+
+
+def test_a_cool_down_is_of_one_place_and_one_entry() -> None:
+    plate = Plate(hotlist("ABC123", cool_down_s=600.0, cool_down_m=400.0))
+    assert len(plate.take(at(0, 1))) == 1
+    assert plate.take(at(1, 2, lat=52.003)) == [], "334 m"
+    assert len(plate.take(at(2, 3, lat=52.005))) == 1, "556 m"
+    assert plate.take(at(3, 4, camera_id="cam-1", lat=None, lon=None)) == [], "the same camera"
+    assert len(plate.take(at(4, 5, lat=None, lon=None))) == 1, "another one, nobody knows where"
+    plate.listed.put(HotlistEntry(hotlist_id="stolen", entry="ABC*", added_at=from_ms(T)))
+    assert [a.entry for a in plate.take(at(5, 6))] == ["ABC*"]
+
+
+def test_a_late_sighting_from_before_is_within_the_cool_down_too() -> None:
+    plate = Plate(hotlist("ABC123", cool_down_s=600.0))
+    assert len(plate.take(at(5, 1))) == 1
+    assert plate.take(at(1, 2)) == []
+
+
+def test_when_the_first_is_taken_back_the_next_is_told() -> None:
+    plate = Plate(hotlist("ABC123", cool_down_s=600.0))
+    (first,) = plate.take(at(0, 1))
+    assert plate.take(at(2, 2)) == []
+    assert plate.take(at(1, 3)) == []
+    withdrawn, second = plate.take(at(0, 1, revision=2, status="withdrawn", candidates=()))
+    assert (withdrawn.status, withdrawn.alert_id) == ("withdrawn", first.alert_id)
+    assert (second.status, second.seen_at) == ("raised", from_ms(T + 60_000)), "the earlier of the two"
+    assert plate.take(at(2, 2, revision=2, status="withdrawn", candidates=())) == [], "it was never told"
+
+
+def test_an_unlisted_plate_that_becomes_a_listed_one_is_taken_back() -> None:
+    listed = hotlist("ABC123", kind="allow")
+    old, new = Plate(listed), Plate(listed)
+    (raised,) = old.take(sighting("KLM471", 1, confidence=0.9))
+    (gone,) = old.take(sighting("KLM471", 2, "withdrawn", candidates=(Candidate("ABC123", 0.9),)))
+    assert (raised.match, raised.entry) == ("unlisted", "")
+    assert (gone.status, gone.alert_id) == ("withdrawn", raised.alert_id)
+    assert new.take(sighting("ABC123", 3, confidence=0.9, former_plates=("KLM471",))) == []
+
+
+def test_state_of_the_version_before_is_read() -> None:
+    plate = Plate(hotlist("ABC123"))
+    plate.take(sighting("ABC123", 1))
+    values = msgspec.to_builtins(plate.state)
+    assert values.pop() == [], "what this version added, at the end"
+    (alert,) = values[7][0][6].values()
+    del alert[7:]
+    plate.raw = msgspec.msgpack.encode(values)
+    assert plate.take(sighting("ABC123", 2)) == []
+    (gone,) = plate.take(sighting("ABC123", 3, "withdrawn", candidates=()))
+    assert gone.status == "withdrawn"
+
+
+def test_an_alert_carries_the_picture_of_its_sighting() -> None:
+    (alert,) = Plate(hotlist("ABC123")).take(sighting("ABC123", 1, region="DE", direction="receding"))
+    assert (alert.region, alert.direction) == ("DE", "receding")
+    assert alert.evidence is not None
+    assert alert.candidates == (Candidate("ABC123", 0.8),)
 
 
 def test_the_state_of_a_plate_counts_its_passes() -> None:
