@@ -105,13 +105,14 @@ class EmbeddedStore:
     """`Store` on a folder of this process's own."""
 
     def __init__(
-        self, path: Path, *, database: str = "default", threads: int = 0, max_execution_seconds: float = 0.0
+        self, path: Path | Engine, *, database: str = "default", threads: int = 0, max_execution_seconds: float = 0.0
     ) -> None:
-        """
+        """On a folder, or on an engine that is open already (`threads` is its own then).
+
         Raises:
             StoreUnavailable: see `Engine`.
         """
-        self._engine = Engine(path, threads=threads)
+        self._engine = path if isinstance(path, Engine) else Engine(path, threads=threads)
         self._types: dict[str, dict[str, str]] = {}
         self._types_lock = threading.Lock()
         self._limit = max_execution_seconds

@@ -27,13 +27,16 @@ from store.values import parameter_text
 
 _POOL = 8
 _CONNECT_SECONDS = 5.0
+KEEPS_AUDIT = "X-Platefleet-Audit"
+"""Header of an answer whose sender writes searches down by itself."""
 
 
 class HttpStore:
     """`Store` behind an HTTP port."""
 
-    def __init__(self, url: str, *, timeout: float = 300.0) -> None:
-        """`timeout`: seconds that one answer may take. Nothing is sent yet.
+    def __init__(self, url: str, *, timeout: float = 300.0, asked_by: str = "", reason: str = "") -> None:
+        """`timeout`: seconds that one answer may take. `asked_by` and `reason` go with each question: the owner
+        writes them to its audit, a server to its query log. Nothing is sent yet.
 
         Raises:
             StoreMisconfigured: `url` names no host.
@@ -46,6 +49,8 @@ class HttpStore:
         self._host, self._port = parts.hostname, parts.port or (8443 if self._https else 8123)
         self._database = parts.path.strip("/") or "default"
         self._timeout = timeout
+        told = {"quota_key": asked_by, "log_comment": reason}
+        self._told = {name: text for name, text in told.items() if text}
         self._headers: dict[str, str | bytes] = {"User-Agent": "platefleet"}
         if parts.username:
             self._headers["X-ClickHouse-User"] = unquote(parts.username).encode()
@@ -79,7 +84,22 @@ class HttpStore:
     def query_raw(self, sql: str, format: str, parameters: Parameters | None = None) -> bytes:
         """See `Store.query_raw`."""
         given = {f"param_{name}": parameter_text(value) for name, value in (parameters or {}).items()}
-        return self._post({"default_format": format, "wait_end_of_query": 1, **given}, sql.encode())
+        return self._post({"default_format": format, "wait_end_of_query": 1, **self._told, **given}, sql.encode())
+
+    def keeps_audit(self) -> bool:
+        """Whether the other side writes searches to the audit by itself.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        connection, _ = self._take(fresh=True)
+        try:
+            connection.request("GET", "/ping", headers=self._headers)
+            return connection.getresponse().headers.get(KEEPS_AUDIT) == "1"
+        except (OSError, http.client.HTTPException) as error:
+            raise StoreUnavailable(f"store at {self._shown} does not answer: {error}") from None
+        finally:
+            connection.close()
 
     def execute(self, sql: str) -> None:
         """See `Store.execute`."""

@@ -8,10 +8,11 @@ from store.interface import Store, StoreMisconfigured, redact
 FORMS = "chdb:///folder, http://user:password@host:8123/database or clickhouse://user:password@host:9000/database"
 
 
-def open_store(url: str, *, threads: int = 0) -> Store:
+def open_store(url: str, *, threads: int = 0, asked_by: str = "", reason: str = "") -> Store:
     """The store at `url`. Only `chdb` opens anything yet; the others connect at the first call.
 
-    `threads` bounds the embedded engine's threads per query (0: one per core).
+    `threads` bounds the embedded engine's threads per query (0: one per core). `asked_by` and `reason` go with each
+    question over HTTP, for the audit of who answers.
 
     Raises:
         StoreMisconfigured: not an address of one of the three forms.
@@ -25,7 +26,7 @@ def open_store(url: str, *, threads: int = 0) -> Store:
     if parts.scheme in ("http", "https"):
         from store.http import HttpStore
 
-        return HttpStore(url)
+        return HttpStore(url, asked_by=asked_by, reason=reason)
     if parts.scheme in ("clickhouse", "clickhouses"):
         from store.server import ServerStore
 

@@ -22,8 +22,10 @@ from uuid import uuid4
 
 from aiohttp import BodyPartReader, web
 
-from store.embedded import Engine
+from store.audit import AuditLog
+from store.embedded import EmbeddedStore, Engine
 from store.encodings import Compressor, choose, compressor
+from store.http import KEEPS_AUDIT
 from store.interface import StoreError, StoreMisconfigured, StoreUnavailable
 from store.owner_formats import content_type, http_status
 from store.owner_request import Access, HttpQuery, RequestError, check_access, parse
@@ -31,6 +33,8 @@ from store.owner_run import Run, Sessions
 from store.sqltext import first_word
 
 _HINT = "Use / or /ping for health checks.\nSend queries from your program with POST method or GET /?query=...\n"
+AUDIT_CHAIN = "embedded"
+"""The folder's chain: whoever holds the folder is alone."""
 _URI_BYTES = 1 << 20
 """As ClickHouse's own http_max_uri_size: parameters travel in the URL."""
 _log = logging.getLogger(__name__)
@@ -56,6 +60,8 @@ class OwnerSettings:
     waiting: int = 100
     """Statements that may wait; more are refused, as ClickHouse does."""
     stop_seconds: float = 5.0
+    audit: bool = True
+    """Write every search to `audit` before it runs."""
 
 
 def serve(
@@ -111,6 +117,7 @@ class _Owner:
     def __init__(self, engine: Engine, settings: OwnerSettings) -> None:
         self._engine, self._settings = engine, settings
         self._sessions = Sessions(engine)
+        self._audit = AuditLog(EmbeddedStore(engine), AUDIT_CHAIN) if settings.audit else None
         self._readers = ThreadPoolExecutor(settings.readers, "store-read")
         self._writers = ThreadPoolExecutor(settings.writers, "store-write")
         self._control = ThreadPoolExecutor(2, "store-control")
@@ -163,6 +170,8 @@ class _Owner:
 
     def _headers(self, query_id: str) -> dict[str, str]:
         headers = {"X-ClickHouse-Server-Display-Name": self._name}
+        if self._audit is not None:
+            headers[KEEPS_AUDIT] = "1"
         if query_id:
             headers["X-ClickHouse-Query-Id"] = query_id
             headers["X-ClickHouse-Timezone"] = self._timezone
@@ -236,7 +245,7 @@ class _Owner:
             raise RequestError(236, "The store is stopping. (ABORTED)")
         if len(self._runs) >= self._settings.readers + self._settings.writers + self._settings.waiting:
             raise RequestError(202, "Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)")
-        run = Run(self._engine, self._sessions, query, body, self._settings.max_execution_seconds)
+        run = Run(self._engine, self._sessions, query, body, self._settings.max_execution_seconds, self._audit)
         head = query.query or body.read(200).decode("latin-1")
         body.seek(0)
         pool = self._writers if first_word(head) == "INSERT" else self._readers

@@ -50,6 +50,10 @@ class HttpQuery:
     parameters: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     query_id: str = ""
+    user: str = ""
+    """Who asks, for the audit: the quota key, which programs give for the person behind them, or the login."""
+    reason: str = ""
+    """Why, for the audit: the setting log_comment."""
     session_id: str = ""
     session_timeout: float = 60.0
     session_check: bool = False
@@ -96,6 +100,8 @@ def parse(method: str, pairs: Iterable[tuple[str, str]], headers: Mapping[str, s
         parameters={k.removeprefix("param_"): v for k, v in params.items() if k.startswith("param_")},
         settings=settings,
         query_id=params.get("query_id", ""),
+        user=params.get("quota_key") or headers.get("X-ClickHouse-Quota", "") or credentials(params, headers)[0],
+        reason=settings.get("log_comment", ""),
         session_id=params.get("session_id", ""),
         session_timeout=_timeout(params.get("session_timeout", "")),
         session_check=is_true(params.get("session_check", "")),
@@ -125,6 +131,20 @@ def check_access(access: Access, params: Mapping[str, str], headers: Mapping[str
         RequestError: they are wrong, or a page of another site sent the request.
     """
     _check_origin(access, headers)
+    user, password = credentials(params, headers)
+    same = hmac.compare_digest(_raw(user), _raw(access.user))
+    if not (hmac.compare_digest(_raw(password), _raw(access.password)) and same):
+        name = _raw(user).decode(errors="replace")
+        reason = "Authentication failed: password is incorrect, or there is no user with such name"
+        raise RequestError(516, f"{name}: {reason}. (AUTHENTICATION_FAILED)")
+
+
+def credentials(params: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
+    """User and password, however they were given.
+
+    Raises:
+        RequestError: a Basic header that is not base64.
+    """
     user, password = "default", ""
     if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
         user, password = headers.get("X-ClickHouse-User", user), headers.get("X-ClickHouse-Key", "")
@@ -136,11 +156,7 @@ def check_access(access: Access, params: Mapping[str, str], headers: Mapping[str
         user, _, password = pair.partition(":")
     elif "user" in params or "password" in params:
         user, password = params.get("user", user), params.get("password", "")
-    same = hmac.compare_digest(_raw(user), _raw(access.user))
-    if not (hmac.compare_digest(_raw(password), _raw(access.password)) and same):
-        name = _raw(user).decode(errors="replace")
-        reason = "Authentication failed: password is incorrect, or there is no user with such name"
-        raise RequestError(516, f"{name}: {reason}. (AUTHENTICATION_FAILED)")
+    return user, password
 
 
 def _raw(text: str) -> bytes:

@@ -13,10 +13,11 @@ from itertools import chain
 from typing import IO, Any
 from uuid import uuid4
 
+from store.audit import AuditLog, is_search
 from store.embedded import Engine, literal
 from store.encodings import chunks
 from store.guard import refusal
-from store.interface import error_code
+from store.interface import StoreError, error_code
 from store.owner_formats import STREAMABLE
 from store.owner_request import HEAD_BYTES, MAX_QUERY_BYTES, HttpQuery, RequestError
 from store.sqltext import insert_head, output_format, split_statements
@@ -100,13 +101,23 @@ class Sessions:
 class Run:
     """One statement. `start`, `next` and `close` are called one after the other, from any thread."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, query: HttpQuery, body: IO[bytes], limit: float) -> None:
-        """`limit`: seconds that a reading statement may take unless it says otherwise, 0 for none."""
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        query: HttpQuery,
+        body: IO[bytes],
+        limit: float,
+        audit: AuditLog | None = None,
+    ) -> None:
+        """`limit`: seconds that a reading statement may take unless it says otherwise, 0 for none; `audit`: where
+        searches are written down before they run."""
         self.mark = f"platefleet-{uuid4()}"
         """Found in system.processes as this run's log_comment, so that it can be killed."""
         self.format = query.default_format
         self.progress = Progress()
         self._engine, self._sessions, self._query, self._body, self._limit = engine, sessions, query, body, limit
+        self._audit = audit
         self._session: Session | None = None
         self._connection: Any = None
         self._stream: Any = None
@@ -151,6 +162,7 @@ class Run:
         if not sql or not split_statements(sql):
             raise RequestError(62, "Syntax error: Empty query. (SYNTAX_ERROR)")
         query_class = self._open(sql, sql)
+        self._write_down(sql)
         self.format = output_format(sql) or self.format
         streaming = query_class == "READ_ONLY" and self.format.lower() in STREAMABLE and not self._query.wait_end
         parameters = dict(self._query.parameters)
@@ -166,6 +178,14 @@ class Run:
         self._count(result)
         data: bytes = result.bytes()
         return data
+
+    def _write_down(self, sql: str) -> None:
+        if self._audit is None or not is_search(sql):
+            return
+        try:
+            self._audit.search(self._query.user, sql, self._query.parameters, self._query.reason)
+        except StoreError as error:
+            raise RequestError(243, f"The search cannot be written to the audit: {error}. (ABORTED)") from None
 
     def next(self) -> bytes:
         """The next chunk, empty at the end.

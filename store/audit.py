@@ -1,0 +1,206 @@
+"""Who searched for what, and why: rows in a chain of hashes, written before the search runs.
+
+Comes in: user, reason and statement. Goes out: rows of `audit`, and whether a chain is whole. Each row's hash covers
+the row and the hash before it: a row that was changed, left out or put in breaks the chain from there on. Rows cut off
+at the end do not: keep the newest hash, which `verify` gives, elsewhere.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from store.interface import Store, StoreRejected
+from store.sqltext import Token, first_word, tokens, words
+
+TABLE = "audit"
+FIRST = "0" * 64
+"""Stands for the hash before a chain's first row."""
+MAX_STATEMENT = 20_000
+MAX_NAME = 128
+_NO_TABLE = (60, 16)
+_AGAIN_S = 60.0
+_REMEMBERED = 1_000
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:")
+_ASKING = words("SELECT WITH FROM EXPLAIN")
+_NOT_OURS = words("SYSTEM INFORMATION_SCHEMA NUMBERS ONE ZEROS SCHEMA_MIGRATIONS")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a chain."""
+
+    chain: str
+    number: int
+    """Rises by one; the first is 1."""
+    at: datetime
+    """UTC, whole milliseconds."""
+    user: str
+    action: str
+    """search or forget."""
+    statement: str
+    reason: str
+    previous_hash: str
+    hash: str = ""
+
+    def digest(self) -> str:
+        """SHA-256, hex, over the hash before and all that this row says."""
+        at = round(self.at.timestamp() * 1000)
+        said = [self.previous_hash, self.chain, self.number, at, self.user, self.action, self.statement, self.reason]
+        return hashlib.sha256(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of one chain."""
+
+    chain: str
+    rows: int
+    """Up to the first fault."""
+    head: str
+    """Hash of the last good row."""
+    fault: str = ""
+    """Empty: the chain is whole."""
+
+
+def link(
+    previous: Entry | None, chain: str, at: datetime, user: str, action: str, statement: str, reason: str
+) -> Entry:
+    """The row that follows `previous` (None: the first of `chain`)."""
+    whole = at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+    bare = Entry(
+        chain=chain,
+        number=previous.number + 1 if previous else 1,
+        at=whole,
+        user=_text(user, MAX_NAME),
+        action=action,
+        statement=_text(statement, MAX_STATEMENT),
+        reason=_text(reason, MAX_STATEMENT),
+        previous_hash=previous.hash if previous else FIRST,
+    )
+    return Entry(**(asdict(bare) | {"hash": bare.digest()}))
+
+
+def _text(text: str, most: int) -> str:
+    return text[:most].encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def check(entries: Iterable[Entry]) -> Verdict:
+    """Follow one chain, given in the order of its numbers."""
+    last: Entry | None = None
+    chain = ""
+    for entry in entries:
+        chain = entry.chain
+        rows, head = (last.number, last.hash) if last else (0, FIRST)
+        fault = ""
+        if entry.number != rows + 1:
+            fault = f"row {rows + 1} is missing" if entry.number > rows + 1 else f"row {entry.number} is there twice"
+        elif entry.previous_hash != head:
+            fault = f"row {entry.number} does not follow row {rows}"
+        elif entry.hash != entry.digest():
+            fault = f"row {entry.number} was changed"
+        if fault:
+            return Verdict(chain, rows, head, fault)
+        last = entry
+    return Verdict(chain, last.number, last.hash) if last else Verdict(chain, 0, FIRST)
+
+
+def verify(store: Store) -> list[Verdict]:
+    """Every chain of the store.
+
+    Raises:
+        StoreError: the store does not answer, or has no audit yet.
+    """
+    found = store.query(f"SELECT DISTINCT chain FROM {TABLE} ORDER BY chain")
+    sql = f"SELECT * FROM {TABLE} WHERE chain = {{chain:String}} ORDER BY number"
+    return [check(map(_entry, store.query(sql, {"chain": row["chain"]}))) for row in found]
+
+
+def _entry(row: Mapping[str, object]) -> Entry:
+    at = row["at"]
+    assert isinstance(at, datetime)
+    text = {
+        name: str(row[name]) for name in ("chain", "user", "action", "statement", "reason", "previous_hash", "hash")
+    }
+    return Entry(number=int(str(row["number"])), at=at, **text)
+
+
+class AuditLog:
+    """Writes one chain. Any thread may call it; a chain must have one AuditLog at a time."""
+
+    def __init__(self, store: Store, chain: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store, self._chain, self._now = store, chain, now
+        self._lock = threading.Lock()
+        self._last: Entry | None = None
+        self._known = False
+        self._recent: dict[tuple[str, str, str], datetime] = {}
+
+    def write(self, user: str, action: str, statement: str, reason: str = "") -> Entry | None:
+        """Add a row; None when the store has no audit table (it was not migrated).
+
+        Raises:
+            StoreUnavailable: the row may be in or not; what it is about must not be done.
+        """
+        with self._lock:
+            return self._write(user, action, statement, reason)
+
+    def search(self, user: str, sql: str, parameters: Mapping[str, str], reason: str = "") -> Entry | None:
+        """Add a row for a search, unless the same was made, apart from times, within the last minute.
+
+        Raises:
+            StoreUnavailable: the search must not run.
+        """
+        given = {name: parameters[name] for name in sorted(parameters)}
+        asked = {name: value for name, value in given.items() if not _TIME.match(value)}
+        key = (user, reason, json.dumps([sql, asked]))
+        statement = sql if not given else f"{sql}\n-- {json.dumps(given, ensure_ascii=False)}"
+        with self._lock:
+            now = self._now()
+            before = self._recent.get(key)
+            if before is not None and (now - before).total_seconds() < _AGAIN_S:
+                return None
+            entry = self._write(user, "search", statement, reason)
+            if entry is not None:
+                if len(self._recent) >= _REMEMBERED:
+                    self._recent.clear()
+                self._recent[key] = now
+            return entry
+
+    def _write(self, user: str, action: str, statement: str, reason: str) -> Entry | None:
+        try:
+            if not self._known:
+                self._last = self._newest()
+                self._known = True
+            entry = link(self._last, self._chain, self._now(), user, action, statement, reason)
+            self._known = False  # until the store has said that it is in
+            self._store.insert(TABLE, [asdict(entry)], token=f"{TABLE}/{entry.chain}/{entry.number}/{entry.hash}")
+        except StoreRejected as error:
+            if error.code in _NO_TABLE:
+                return None
+            raise
+        self._last, self._known = entry, True
+        return entry
+
+    def _newest(self) -> Entry | None:
+        sql = f"SELECT * FROM {TABLE} WHERE chain = {{chain:String}} ORDER BY number DESC LIMIT 1"
+        found = self._store.query(sql, {"chain": self._chain})
+        return _entry(found[0]) if found else None
+
+
+def is_search(sql: str) -> bool:
+    """Whether a statement answers rows of the store's own tables: it selects from anything but the engine's own."""
+    if first_word(sql) not in _ASKING:
+        return False
+    found = [token for token in tokens(sql) if token.kind != "space"]
+    return any(_names_rows(token, after) for token, after in pairwise(found))
+
+
+def _names_rows(token: Token, after: Token) -> bool:
+    if token.kind != "word" or token.text not in ("FROM", "JOIN") or after.text == "(":
+        return False
+    name = after.text.strip('`"').upper()
+    return after.kind in ("word", "quoted") and name not in _NOT_OURS
