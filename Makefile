@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix faults lock doctor clean docs
+.PHONY: help setup run test check fix evaluate faults lock doctor clean docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ check: setup  ## ruff, mypy, and whether the exported schemas are up to date
 fix: setup  ## format the code, and mend what ruff can mend
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+evaluate: setup  ## accuracy on real photographs (../shared/data), val split; SPLIT=test is logged
+	@$(PY) -m fleet evaluate --split $(or $(SPLIT),val) --purpose "$(or $(PURPOSE),make evaluate)" --baseline
 
 faults: setup  ## kill, cut and flood the running system, then compare with the truth
 	@$(PY) -m pytest -m faults

@@ -12,13 +12,17 @@ from fleet.terminal import print_json
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True)
 @click.option("--purpose", default="", help="Why test is opened; it is logged.")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs.")
+@click.option("--baseline", is_flag=True, help="A classical reader beside the model.")
+@click.option("--page", type=click.Path(path_type=Path), help="Write a page with a picture of every failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(split: str, purpose: str, data: Path | None, as_json: bool) -> None:
+def evaluate(split: str, purpose: str, data: Path | None, baseline: bool, page: Path | None, as_json: bool) -> None:
     """Measure the installed models on real photographs that they never saw."""
     from fleet.rooms import cores
     from fleet.settings import load_settings
     from vision.pipeline import PlatePipeline
+    from vision.training.data import DEFAULT_ROOT
     from vision.training.evaluate import evaluate as measure
+    from vision.training.report_page import write_page
 
     if split == "test" and not purpose:
         raise click.UsageError("say why the test split is opened: --purpose TEXT")
@@ -30,8 +34,12 @@ def evaluate(split: str, purpose: str, data: Path | None, as_json: bool) -> None
         "test" if split == "test" else "val",
         pipeline=pipeline,
         root=data,
+        baseline=baseline,
         purpose=purpose or "evaluate",
         show=None if as_json else click.echo,
     )
+    if page:
+        write_page(result, [data or DEFAULT_ROOT], page)
+        click.echo(f"page with {len(result.failures) + len(result.missed)} failures: {page}", err=True)
     if as_json:
         print_json(msgspec.to_builtins(result))

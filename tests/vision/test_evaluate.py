@@ -12,6 +12,7 @@ from vision.pipeline import PlatePipeline
 from vision.plates import plate_with_text, render_plate
 from vision.training.data import DataError
 from vision.training.evaluate import evaluate
+from vision.training.report_page import write_page
 from vision.types import Detection, Image, PlateText
 
 TRUTHS = ("B01XYZ", "CJ10ABC", "IF99QQQ")
@@ -77,12 +78,27 @@ def test_the_sums_are_right(pack: Path) -> None:
     row = result.reader["robertlucian"]
     # the middle picture is read right, the first but for an O that is a zero, the last is all wrong
     assert (row["plates"], row["strict"], row["folded"]) == (3, 33.3, 66.7)
-    assert [failure["truth"] for failure in result.failures] == ["B01XYZ", "IF99QQQ"]
+    assert [failure.truth for failure in result.failures] == ["B01XYZ", "IF99QQQ"]
+    assert [(one.truth, one.found) for one in result.missed] == [("B01XYZ", True), ("IF99QQQ", False)]
     whole = result.end_to_end["all"]
     assert (whole["strict"], whole["folded"], whole["found"]) == (33.3, 66.7, 66.7)
     assert whole["extra_per_100"] == 33.3
     assert set(result.milliseconds) == {"detect", "rectify", "read"}
     assert any("robertlucian" in line for line in lines)
+    assert result.slices["country RO"]["plates"] == 3
+    assert result.slices["not found"]["plates"] == 1
+    assert result.slices["height 40 px and more"]["strict"] == 50.0
+
+
+def test_the_page_shows_every_failure(pack: Path, tmp_path: Path) -> None:
+    result = evaluate("val", pipeline=_pipeline(), root=pack, baseline=True, show=None)
+    assert result.simple["all"]["plates"] == 3
+    write_page(result, [pack], tmp_path / "pages" / "val.html")
+    page = (tmp_path / "pages" / "val.html").read_text()
+    assert page.count("<figure>") == len(result.failures) + len(result.missed) == 4
+    assert page.count("data:image/jpeg") == 4
+    assert "B01XYZ read as BO1XYZ, 80 %" in page
+    assert "IF99QQQ read as not found" in page
 
 
 def test_opening_test_is_logged(pack: Path, tmp_path: Path) -> None:

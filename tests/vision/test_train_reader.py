@@ -18,7 +18,7 @@ from vision.rectify import box_corners, rectify
 from vision.registry import find_model, read_folder
 from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, DataError
-from vision.training.evaluate import edit_distance, fold
+from vision.training.judging import edit_distance, fold
 from vision.training.reader_config import ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
     RealPlate,

@@ -1,0 +1,61 @@
+"""One page to look at: the tables and a picture of every failure. In: an `Evaluation`. Out: HTML that needs no other
+file.
+
+The page shows real plates of real people: it is written where the caller says and never committed.
+"""
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+
+from vision.training.evaluate import Evaluation
+from vision.training.judging import Judged
+
+_WIDTH = 320
+_STYLE = (
+    "body{font:14px sans-serif;margin:2em;max-width:80em}pre{background:#f4f4f4;padding:1em;overflow:auto}"
+    "figure{display:inline-block;margin:6px;width:330px;vertical-align:top}img{max-width:320px;max-height:240px}"
+    "figcaption{font:12px monospace}"
+)
+
+
+def write_page(result: Evaluation, folders: Iterable[Path], target: Path) -> None:
+    """Write the page.
+
+    Args:
+        result: of `evaluate`.
+        folders: where the pictures lie.
+        target: the HTML file; its folder is made when it is missing.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    where = {path.name: path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    title = f"{html.escape(result.model)} on {result.split}"
+    parts = [
+        f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>",
+        f"<h1>{title}</h1><pre>{html.escape(chr(10).join(result.lines()))}</pre>",
+        f"<h2>Misread on the annotated box ({len(result.failures)})</h2>",
+        *(_figure(one, where) for one in result.failures),
+        f"<h2>Not right end to end ({len(result.missed)})</h2>",
+        *(_figure(one, where) for one in result.missed),
+    ]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _figure(one: Judged, where: dict[str, Path]) -> str:
+    said = one.text or ("nothing read" if one.found else "not found")
+    about = f"{one.source}: {one.truth} read as {said}, {100 * one.confidence:.0f} %; {', '.join(sorted(one.slices))}"
+    path = where.get(one.image)
+    picture = cv2.imread(str(path)) if path is not None else None
+    if picture is None:
+        return f"<figure><figcaption>{html.escape(about)} (no picture)</figcaption></figure>"
+    scale = min(1.0, _WIDTH / picture.shape[1])
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    data = base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()
+    image = f'<img src="data:image/jpeg;base64,{data}" alt="">'
+    return f"<figure>{image}<figcaption>{html.escape(about)}</figcaption></figure>"
