@@ -108,7 +108,8 @@ def _loop(data: list[bytes], threads: int, batch: int, device: str, start: Barri
     pipeline.read([decode_image(item) for item in data[:batch]])
     start.wait(STALL_S)
     for begin in range(0, len(data), batch):
-        pipeline.read([decode_image(item) for item in data[begin : begin + batch]])
+        part = [decode_image(item) for item in data[begin : begin + batch]]
+        pipeline.read(part, [False] * len(part))
     end.wait(STALL_S)
 
 

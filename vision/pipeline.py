@@ -59,8 +59,15 @@ class PlatePipeline:
             f"{finding.version}+{reading.version}",
         )
 
-    def read(self, images: Sequence[Image]) -> list[list[PlateResult]]:
-        """For each picture (height x width x 3, BGR uint8) its plates, surest detection first."""
+    def read(self, images: Sequence[Image], stills: Sequence[bool] | None = None) -> list[list[PlateResult]]:
+        """For each picture its plates, surest detection first.
+
+        Args:
+            images: each height x width x 3, BGR uint8.
+            stills: per picture, whether it is the only look at its vehicles, so that a doubtful plate is worth a
+                second look, which costs four times the first; frames of a video have the next frame for that. None:
+                all are.
+        """
         begin = time.perf_counter()
         found = self.detector.detect(images)
         detected = time.perf_counter()
@@ -71,7 +78,10 @@ class PlatePipeline:
             for detection in detections
         ]
         straightened = time.perf_counter()
-        texts = iter(self.reader.read(crops)) if crops else iter(())
+        again = None
+        if stills is not None:
+            again = [still for still, detections in zip(stills, found, strict=True) for _ in detections]
+        texts = iter(self.reader.read(crops, again)) if crops else iter(())
         pieces = iter(crops)
         results = [
             [PlateResult(detection, next(texts), crop := next(pieces), sharpness(crop)) for detection in detections]

@@ -7,7 +7,7 @@ two rows are read by the same head, in reading order. `vision.alphabet` turns th
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -177,14 +177,14 @@ def fold_norms(network: nn.Module) -> None:
                 module[1] = nn.Identity()
 
 
-class TorchReader:
-    """The reader network on a device; implements `vision.types.Reader`."""
+class RowReader:
+    """What every runtime shares: crops to the network's input and its output to texts (`vision.types.Reader`)."""
 
     crop_size = CROP_SIZE
 
     def __init__(
         self,
-        network: ReaderNet,
+        network: Callable[[Tensor], ReaderOutput],
         regions: tuple[str, ...],
         placement: Placement,
         *,
@@ -192,47 +192,26 @@ class TorchReader:
         max_batch: int = 64,
         version: str = "",
     ) -> None:
+        self._network = network
         self.placement = placement
         self.version = version
         self.temperature = temperature
         self._regions = regions
         self._max_batch = max_batch
-        network.eval()
-        fold_norms(network)
-        self._network = network.to(placement.device, placement.dtype).to(memory_format=torch.channels_last)
 
-    @classmethod
-    def load(
-        cls, folder: Path | ModelFolder, device: str = "auto", precision: str = "auto", threads: int | None = None
-    ) -> "TorchReader":
-        """Read a model folder (`card.json` and the weights it names, whose sha256 is checked).
-
-        `threads` sets torch's threads for the whole process. Raises `vision.registry.ModelError` for a folder that
-        cannot be used and `vision.device.DeviceError` for a device or precision that is not there.
-        """
-        if threads is not None:
-            torch.set_num_threads(threads)
-        model = folder if isinstance(folder, ModelFolder) else read_folder(folder)
-        network = network_of(model)
-        return cls(
-            network,
-            network.architecture.regions,
-            place(device, precision),
-            temperature=float(model.card.get("temperature", 1.0)),
-            version=model.version,
-        )
-
-    def read(self, crops: Sequence[Image]) -> list[PlateText]:
-        """One text per crop, in order. Raises ValueError for a crop that is not of `crop_size`."""
+    def read(self, crops: Sequence[Image], again: Sequence[bool] | None = None) -> list[PlateText]:
+        """As `vision.types.Reader.read`. Raises ValueError for a crop that is not of `crop_size`."""
+        may = [True] * len(crops) if again is None else again
         texts: list[PlateText] = []
         for start in range(0, len(crops), self._max_batch):
-            texts.extend(self._read_batch(crops[start : start + self._max_batch]))
+            own = slice(start, start + self._max_batch)
+            texts.extend(self._read_batch(crops[own], may[own]))
         return texts
 
-    def _read_batch(self, crops: Sequence[Image]) -> list[PlateText]:
+    def _read_batch(self, crops: Sequence[Image], may: Sequence[bool]) -> list[PlateText]:
         logits, odds, legible = self._run(crops)
         found = [self._decode(logits[k], odds[k]) for k in range(len(crops))]
-        unsure = [k for k, text in enumerate(found) if text.confidence < SURE]
+        unsure = [k for k, text in enumerate(found) if may[k] and text.confidence < SURE]
         for start in range(0, len(unsure), self._max_batch // len(VIEWS)):
             part = unsure[start : start + self._max_batch // len(VIEWS)]
             more, more_odds, _ = self._run([view for k in part for view in other_views(crops[k])])
@@ -266,6 +245,52 @@ class TorchReader:
             region=self._regions[best] if best >= 0 else "",
             region_confidence=float(odds[best]) if best >= 0 else 0.0,
             legibility=legible,
+        )
+
+
+class TorchReader(RowReader):
+    """The reader network on torch."""
+
+    def __init__(
+        self,
+        network: ReaderNet,
+        regions: tuple[str, ...],
+        placement: Placement,
+        *,
+        temperature: float = 1.0,
+        max_batch: int = 64,
+        version: str = "",
+    ) -> None:
+        network.eval()
+        fold_norms(network)
+        super().__init__(
+            network.to(placement.device, placement.dtype).to(memory_format=torch.channels_last),
+            regions,
+            placement,
+            temperature=temperature,
+            max_batch=max_batch,
+            version=version,
+        )
+
+    @classmethod
+    def load(
+        cls, folder: Path | ModelFolder, device: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> "TorchReader":
+        """Read a model folder (`card.json` and the weights it names, whose sha256 is checked).
+
+        `threads` sets torch's threads for the whole process. Raises `vision.registry.ModelError` for a folder that
+        cannot be used and `vision.device.DeviceError` for a device or precision that is not there.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        model = folder if isinstance(folder, ModelFolder) else read_folder(folder)
+        network = network_of(model)
+        return cls(
+            network,
+            network.architecture.regions,
+            place(device, precision),
+            temperature=float(model.card.get("temperature", 1.0)),
+            version=model.version,
         )
 
 

@@ -70,5 +70,10 @@ class Reader(Protocol):
     crop_size: tuple[int, int]
     """Height, width in pixels of the crops that `read` wants."""
 
-    def read(self, crops: Sequence[Image]) -> list[PlateText]:
-        """One text per crop."""
+    def read(self, crops: Sequence[Image], again: Sequence[bool] | None = None) -> list[PlateText]:
+        """One text per crop, in order.
+
+        Args:
+            crops: straightened plates of `crop_size`.
+            again: per crop, whether it may be looked at again when its text leaves doubt; None: all may.
+        """

@@ -15,8 +15,8 @@ class Pipeline(Protocol):
     def model_version(self) -> str:
         """Says exactly which weights read."""
 
-    def read(self, images: Sequence[Image]) -> Sequence[Sequence[PlateResult]]:
-        """One list of plates per picture."""
+    def read(self, images: Sequence[Image], stills: Sequence[bool] | None = None) -> Sequence[Sequence[PlateResult]]:
+        """One list of plates per picture; `stills` says which pictures are the only look at their vehicles."""
 
 
 def plate_pipeline(settings: ReaderSettings) -> Pipeline:

@@ -129,7 +129,8 @@ def _chunks(entries: Sequence[_Open], limits: Limits, result: BatchResult) -> It
 def _read_chunk(chunk: Sequence[tuple[_Open, Picture]], pipeline: Pipeline, result: BatchResult) -> None:
     alive = [(entry, picture) for entry, picture in chunk if entry.dead is None]
     begin = time.perf_counter()
-    plates = read_pictures([picture.image for _, picture in alive], pipeline)
+    stills = [entry.frame.header.still for entry, _ in alive]
+    plates = read_pictures([picture.image for _, picture in alive], stills, pipeline)
     result.seconds["vision"] += time.perf_counter() - begin
     begin = time.perf_counter()
     for (entry, picture), found in zip(alive, plates, strict=True):
@@ -146,7 +147,9 @@ def _read_chunk(chunk: Sequence[tuple[_Open, Picture]], pipeline: Pipeline, resu
     result.seconds["encode"] += time.perf_counter() - begin
 
 
-def read_pictures(images: Sequence[Image], pipeline: Pipeline) -> list[Sequence[PlateResult] | Exception]:
+def read_pictures(
+    images: Sequence[Image], stills: Sequence[bool], pipeline: Pipeline
+) -> list[Sequence[PlateResult] | Exception]:
     """All pictures at once; when the pipeline raises, in halves, down to the one that is at fault.
 
     Raises:
@@ -155,7 +158,7 @@ def read_pictures(images: Sequence[Image], pipeline: Pipeline) -> list[Sequence[
     if not images:
         return []
     try:
-        found = pipeline.read(images)
+        found = pipeline.read(images, stills)
         if len(found) != len(images):
             raise ValueError(f"the pipeline gave {len(found)} results for {len(images)} pictures")
         return list(found)
@@ -164,7 +167,8 @@ def read_pictures(images: Sequence[Image], pipeline: Pipeline) -> list[Sequence[
             _probe(pipeline, error)
             return [error]
     half = len(images) // 2
-    return read_pictures(images[:half], pipeline) + read_pictures(images[half:], pipeline)
+    first, rest = slice(None, half), slice(half, None)
+    return read_pictures(images[first], stills[first], pipeline) + read_pictures(images[rest], stills[rest], pipeline)
 
 
 def _probe(pipeline: Pipeline, cause: Exception) -> None:

@@ -37,9 +37,11 @@ class ToneReader:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.again: Sequence[bool] | None = None
 
-    def read(self, crops: Sequence[Image]) -> list[PlateText]:
+    def read(self, crops: Sequence[Image], again: Sequence[bool] | None = None) -> list[PlateText]:
         self.batches.append(len(crops))
+        self.again = again
         assert all(crop.shape == (24, 64, 3) and crop.dtype == np.uint8 for crop in crops)
         texts = [f"T{int(crop[8:16, 20:44].mean() + 0.5)}" for crop in crops]
         return [PlateText(text, 0.9, (), ((text, 0.9),)) for text in texts]
@@ -91,6 +93,13 @@ def test_a_batch_gives_what_single_pictures_give(pipeline: PlatePipeline) -> Non
             assert (a.crop == b.crop).all()
             assert (a.detection.corners == b.detection.corners).all()
             assert a.sharpness == b.sharpness
+
+
+def test_only_the_plates_of_stills_may_be_looked_at_again(pipeline: PlatePipeline) -> None:
+    pipeline.read(PICTURES, [True, False, False, True])
+    assert pipeline.reader.again == [True, True, False, *[True] * 6]
+    pipeline.read(PICTURES)
+    assert pipeline.reader.again is None, "all may"
 
 
 def test_nothing_found_and_nothing_given(pipeline: PlatePipeline) -> None:

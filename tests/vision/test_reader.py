@@ -102,6 +102,8 @@ def test_doubtful_plates_are_read_from_several_views(reader: TorchReader) -> Non
         assert read.plate == found.text
         assert read.confidence == pytest.approx(found.confidence, abs=1e-3)
     assert looked_again > 3
+    once = reader.read(crops, [False] * len(crops))
+    assert [read.plate for read in once] == [reader._decode(logits[k], odds[k]).text for k in range(len(crops))]
 
 
 def test_half_precision_reads_the_same(reader: TorchReader) -> None:

@@ -75,10 +75,12 @@ class BarcodePipeline:
     def __init__(self, seconds_per_picture: float = 0.0) -> None:
         self._seconds = seconds_per_picture
         self.batches: list[int] = []
+        self.stills: list[bool] = []
 
-    def read(self, images: Sequence[Image]) -> list[list[PlateResult]]:
+    def read(self, images: Sequence[Image], stills: Sequence[bool] | None = None) -> list[list[PlateResult]]:
         """One plate per picture, or as the special numbers say."""
         self.batches.append(len(images))
+        self.stills += stills or ()
         time.sleep(self._seconds * len(images))
         numbers = [number_of(image) for image in images]
         if KILLS in numbers:

@@ -315,10 +315,12 @@ def test_the_pool_in_process_makes_a_broken_pipeline_anew() -> None:
     made: list[BarcodePipeline] = []
 
     class BreaksOnce(BarcodePipeline):
-        def read(self, images: Sequence[fakes.Image]) -> list[list[fakes.PlateResult]]:
+        def read(
+            self, images: Sequence[fakes.Image], stills: Sequence[bool] | None = None
+        ) -> list[list[fakes.PlateResult]]:
             if len(made) == 1:
                 raise RuntimeError("out of memory")
-            return super().read(images)
+            return super().read(images, stills)
 
     def make() -> BarcodePipeline:
         made.append(BreaksOnce())

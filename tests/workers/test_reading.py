@@ -120,7 +120,7 @@ class Broken:
 
     model_version = "broken-1"
 
-    def read(self, images: Sequence[Image]) -> list[list[PlateResult]]:
+    def read(self, images: Sequence[Image], stills: Sequence[bool] | None = None) -> list[list[PlateResult]]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
@@ -134,12 +134,18 @@ class Short:
 
     model_version = "short-1"
 
-    def read(self, images: Sequence[Image]) -> list[list[PlateResult]]:
+    def read(self, images: Sequence[Image], stills: Sequence[bool] | None = None) -> list[list[PlateResult]]:
         return [[] for _ in images[1:]] if len(images) > 1 else [[]]
 
 
 def test_a_result_too_few_is_not_shifted_to_the_neighbour() -> None:
-    assert read_pictures([fakes.picture(1), fakes.picture(2)], Short()) == [[], []]
+    assert read_pictures([fakes.picture(1), fakes.picture(2)], [True, False], Short()) == [[], []]
+
+
+def test_the_pipeline_is_told_which_pictures_are_stills() -> None:
+    pipeline = BarcodePipeline()
+    read_batch([record(jpeg(1), still=True), record(jpeg(2)), record(jpeg(3), still=True)], pipeline, LIMITS)
+    assert pipeline.stills == [True, False, True]
 
 
 def one_plate() -> PlateResult:
