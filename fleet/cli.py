@@ -18,6 +18,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("fleet.commands.up:up", "Run everything on this machine: Kafka, workers, streams, store, cameras."),
     "read": ("fleet.commands.read:read", "Read the plates of pictures and videos, without Kafka."),
     "query": ("fleet.commands.query:query", "Ask the store in SQL."),
+    "audit": ("fleet.audit:audit", "Check the record of who searched for what."),
+    "forget": ("fleet.forget:forget", "Delete all that is stored of one plate, and say what was deleted."),
     "alerts": ("fleet.commands.alerts:alerts", "Subscribe to alerts and print them."),
     "hotlist": ("fleet.commands.hotlist:hotlist", "Plates and patterns that raise alerts: add, import, list, remove."),
     "simulate": ("fleet.commands.simulate:simulate", "Render a drive of dash cams with its truth."),

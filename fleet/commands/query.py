@@ -1,7 +1,6 @@
 """`platefleet query`: SQL in, the answer in any of ClickHouse's formats out."""
 
 import sys
-from contextlib import closing
 
 import click
 
@@ -10,21 +9,20 @@ import click
 @click.argument("sql")
 @click.option("--format", "format_", default=None, help="ClickHouse output format, such as JSONEachRow, CSV, Vertical.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format JSONEachRow.")
-def query(sql: str, format_: str | None, as_json: bool) -> None:
+@click.option("--reason", default="", help="Why you ask: it is written to the audit with the query and your name.")
+def query(sql: str, format_: str | None, as_json: bool, reason: str) -> None:
     """Ask the store in SQL; `-` takes the SQL from standard input.
 
     Tables and views: sightings, reads, alerts, vehicles, cameras. It works while `platefleet up` runs and afterwards.
     """
-    from fleet.running import find_store
+    from fleet.audit import search
     from fleet.settings import load_settings
-    from store import open_store
 
     settings = load_settings()
     text = sys.stdin.read() if sql == "-" else sql
     wanted = (
         "JSONEachRow" if as_json else format_ or ("PrettyCompactMonoBlock" if sys.stdout.isatty() else "TSVWithNames")
     )
-    with closing(open_store(find_store(settings), threads=settings.threads)) as store:
-        answer = store.query_raw(text.strip().rstrip(";"), wanted)
+    answer = search(settings, text.strip().rstrip(";"), wanted, reason)
     sys.stdout.buffer.write(answer)
     sys.stdout.flush()
