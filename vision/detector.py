@@ -7,7 +7,7 @@ four sides of the box, so box and corners always agree.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -230,12 +230,19 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: f
     return kept
 
 
-class TorchDetector:
-    """The committed network behind `vision.types.Detector`; picture sizes may differ within a batch."""
+Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""B x 3 x H x W to heat and geometry, as `DetectorNet` gives them."""
+
+
+class GridDetector:
+    """What every runtime shares: pictures to the network's input and its output to plates (`vision.types.Detector`).
+
+    Picture sizes may differ within a batch.
+    """
 
     def __init__(
         self,
-        network: DetectorNet,
+        network: Forward,
         placement: Placement,
         *,
         threshold: float,
@@ -244,46 +251,12 @@ class TorchDetector:
         max_batch: int | None = None,
         version: str = "detector",
     ) -> None:
-        fused = fuse(network.eval()).to(device=placement.device, dtype=placement.dtype)
-        self._network = fused.to(memory_format=torch.channels_last)
+        self._network = network
         self.placement, self.version = placement, version
         self.threshold, self.tiles = threshold, tiles
         self._overlap = overlap
         # on a processor larger batches fall out of its caches and are slower per picture
         self._max_batch = max_batch or (4 if placement.device.type == "cpu" else 64)
-
-    @classmethod
-    def load(
-        cls,
-        folder: Path,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int = 1,
-        threshold: float | None = None,
-    ) -> "TorchDetector":
-        """From a folder with `card.json` and its weights; raises `ModelError`, `DeviceError`."""
-        return cls.from_model(read_folder(folder), device, precision, threads, threshold)
-
-    @classmethod
-    def from_model(
-        cls,
-        model: ModelFolder,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int = 1,
-        threshold: float | None = None,
-    ) -> "TorchDetector":
-        """From a folder that the registry has read."""
-        torch.set_num_threads(threads)
-        network = DetectorNet(architecture_of(model.card["architecture"]))
-        load_weights(model, network)
-        return cls(
-            network,
-            place(device, precision),
-            threshold=model.card["threshold"] if threshold is None else threshold,
-            tiles=model.card["tiles"],
-            version=model.version,
-        )
 
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
         """One list per picture, best first; raises `ValueError` for an array that is no H x W x 3 uint8 picture."""
@@ -332,6 +305,65 @@ class TorchDetector:
         return [
             Detection(corners=quad, confidence=float(score)) for quad, score in zip(corners, kept[:, 0], strict=True)
         ]
+
+
+class TorchDetector(GridDetector):
+    """The committed network on torch."""
+
+    def __init__(
+        self,
+        network: DetectorNet,
+        placement: Placement,
+        *,
+        threshold: float,
+        overlap: float = 0.4,
+        tiles: int = DEFAULT_TILES,
+        max_batch: int | None = None,
+        version: str = "detector",
+    ) -> None:
+        fused = fuse(network.eval()).to(device=placement.device, dtype=placement.dtype)
+        super().__init__(
+            fused.to(memory_format=torch.channels_last),
+            placement,
+            threshold=threshold,
+            overlap=overlap,
+            tiles=tiles,
+            max_batch=max_batch,
+            version=version,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        threshold: float | None = None,
+    ) -> "TorchDetector":
+        """From a folder with `card.json` and its weights; raises `ModelError`, `DeviceError`."""
+        return cls.from_model(read_folder(folder), device, precision, threads, threshold)
+
+    @classmethod
+    def from_model(
+        cls,
+        model: ModelFolder,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        threshold: float | None = None,
+    ) -> "TorchDetector":
+        """From a folder that the registry has read."""
+        torch.set_num_threads(threads)
+        network = DetectorNet(architecture_of(model.card["architecture"]))
+        load_weights(model, network)
+        return cls(
+            network,
+            place(device, precision),
+            threshold=model.card["threshold"] if threshold is None else threshold,
+            tiles=model.card["tiles"],
+            version=model.version,
+        )
 
 
 def architecture_of(card: dict[str, object]) -> Architecture:
