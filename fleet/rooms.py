@@ -1,10 +1,12 @@
 """Settings to the small objects that the rooms take. In: `Settings`. Out: what Kafka, workers and streams want."""
 
 import os
+from dataclasses import fields
 
 from fleet.settings import Settings
 from plumbing.kafka_admin import KafkaSecurity
 from schemas.topics import ALERTS, FRAMES, READS, SIGHTINGS
+from store.retention import Retention
 from streams.settings import MatchSettings, StreamSettings, TrackerSettings
 from workers.settings import Limits, ReaderSettings, WorkerSettings, readers_for
 
@@ -36,6 +38,11 @@ def topic_partitions(settings: Settings) -> dict[str, int]:
     if settings.partitions is None:
         return {}
     return dict.fromkeys((topic.name for topic in (FRAMES, READS, SIGHTINGS, ALERTS)), settings.partitions)
+
+
+def retention(settings: Settings) -> Retention:
+    """How long the store keeps each kind of row."""
+    return Retention(**{field.name: getattr(settings, f"keep_{field.name}_days") for field in fields(Retention)})
 
 
 def worker_settings(settings: Settings, brokers: str, *, realtime: bool = True) -> WorkerSettings:

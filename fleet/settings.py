@@ -27,6 +27,7 @@ CONFIG_NAME = "platefleet.toml"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
+Days = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -85,6 +86,17 @@ class Settings(BaseSettings):
     store_password: SecretStr | None = Field(
         None, description="Password of the embedded store; a must where it listens beyond this machine"
     )
+
+    keep_sightings_days: Days = Field(
+        0, description="Days that sightings without a hit are kept; 0, here and below: forever"
+    )
+    keep_hits_days: Days = Field(0, description="Days that sightings with a hit are kept")
+    keep_crops_days: Days = Field(0, description="Days that crops of sightings without a hit are kept")
+    keep_hit_crops_days: Days = Field(0, description="Days that crops of sightings with a hit are kept")
+    keep_reads_days: Days = Field(0, description="Days that reads of single frames are kept")
+    keep_alerts_days: Days = Field(0, description="Days that alerts are kept")
+    keep_camera_states_days: Days = Field(0, description="Days that states of cameras are kept")
+    keep_dead_letters_days: Days = Field(0, description="Days that dead letters are kept in the store")
 
     ray_address: str | None = Field(None, description="Ray cluster, `ray://host:10001` or `auto`; not set: a local one")
     readers: Count | None = Field(None, description="Reader actors; not set: chosen from the cores")

@@ -95,19 +95,23 @@ def streams(brokers: str | None, wait: float, ready_file: Path | None, store_url
 def store(port: int | None, ready_file: Path | None) -> None:
     """Own the embedded store in the data folder, and answer ClickHouse's HTTP interface.
 
-    The tables are brought to this version first. The ready file holds the port.
+    The tables are brought to this version first, and rows are kept as long as the settings say. The ready file holds
+    the port.
     """
     from contextlib import closing
 
+    from fleet.rooms import retention
     from fleet.running import STORE_FOLDER
     from store import migrate, open_store
     from store.owner import OwnerSettings, serve
     from store.owner_request import Access
+    from store.retention import apply
 
     settings = _begin("store")
     folder = settings.data_dir / STORE_FOLDER
     with closing(open_store(f"chdb://{folder}", threads=settings.threads)) as embedded:
         migrate(embedded)
+        apply(embedded, retention(settings))
     wanted = next(number for number in (port, settings.store_port, 8123) if number is not None)
     secret = settings.store_password.get_secret_value() if settings.store_password else ""
     with stop_event() as stop:

@@ -104,3 +104,16 @@ def test_forget_without_consent_does_nothing(data_dir: Path) -> None:
     assert done.returncode == 130
     with closing(opened(data_dir)) as store:
         assert store.query("SELECT count() AS n FROM sightings WHERE plate = 'KEX4711'") == [{"n": 5}]
+
+
+def test_the_settings_days_become_the_tables_ttls(data_dir: Path) -> None:
+    done = run(data_dir, "migrate", PLATEFLEET_KEEP_READS_DAYS="7", PLATEFLEET_KEEP_SIGHTINGS_DAYS="30")
+    assert done.returncode == 0, done.stderr
+    with closing(opened(data_dir)) as store:
+        rows = store.query("SELECT name, engine_full FROM system.tables WHERE name IN ('reads_raw', 'sightings_raw')")
+    engines = {row["name"]: str(row["engine_full"]) for row in rows}
+    assert "TTL toDateTime(captured_at) + toIntervalDay(7)" in engines["reads_raw"]
+    assert "toIntervalDay(30) WHERE sighting_id NOT IN" in engines["sightings_raw"]
+    done = run(data_dir, "migrate", PLATEFLEET_KEEP_HITS_DAYS="3")
+    assert done.returncode == 1
+    assert "retention of hits: 3 days is shorter than that of sightings (forever)" in done.stderr
