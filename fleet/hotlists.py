@@ -1,22 +1,26 @@
-"""Hotlists as files and as a topic. In: entries, CSV or text files. Out: messages on fleet.hotlist, entries from it."""
+"""Hotlists as a topic. In: entries, rules, wrong hits. Out: messages on fleet.hotlist, and what is in force there."""
 
-import csv
+import re
+from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from fleet.errors import CommandError
 from fleet.topic_reader import read_topic, require_topic
+from plumbing.bus import Sent
 from plumbing.kafka_bus import KafkaBusProducer, KafkaSecurity
 from schemas.codec import decode_json, encode_json
-from schemas.hotlist import HotlistEntry, normalise_entry
+from schemas.hotlist import HotlistEntry, HotlistRecord, HotlistRules, WrongHit, normalise_entry, record_type
 from schemas.topics import HOTLIST
 
-_COLUMNS = ("entry", "plate", "priority", "reason", "owner", "region", "valid_from", "valid_until")
+_REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
+_ON_THE_WAY = 4_096
+Kind = TypeVar("Kind", HotlistEntry, HotlistRules, WrongHit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,83 +30,79 @@ class HotlistBus:
     brokers: str
     security: KafkaSecurity
 
-    def put(self, entries: Iterable[HotlistEntry]) -> int:
-        """Write entries, and return how many once the broker has them all.
+    def put(self, records: Iterable[HotlistRecord]) -> int:
+        """Write entries, rules and wrong hits, and return how many once the broker has them all.
 
         Raises:
             BusError: the broker cannot be reached or refuses.
         """
-        return self._send((entry.key, encode_json(entry)) for entry in entries)
+        return self._send((record.key, encode_json(record)) for record in records)
 
     def remove(self, keys: Iterable[str]) -> int:
-        """Take entries out by their keys `hotlist_id/entry`."""
+        """Take records out by their keys, such as `hotlist_id/entry`."""
         return self._send((key, None) for key in keys)
 
     def _send(self, messages: Iterable[tuple[str, bytes | None]]) -> int:
         require_topic(self.brokers, HOTLIST.name, self.security)
-        with closing(KafkaBusProducer(self.brokers, "platefleet-cli", security=self.security)) as producer:
-            sent = [producer.send(HOTLIST.name, value, key=key.encode()) for key, value in messages]
+        count = 0
+        sent: deque[Future[Sent]] = deque()
+        with closing(
+            KafkaBusProducer(
+                self.brokers, "platefleet-cli", max_unacknowledged=_ON_THE_WAY, linger_ms=20, security=self.security
+            )
+        ) as producer:
+            for key, value in messages:
+                sent.append(producer.send(HOTLIST.name, value, key=key.encode()))
+                count += 1
+                while len(sent) > 2 * _ON_THE_WAY:
+                    sent.popleft().result(30.0)
             producer.flush(30.0)
             for future in sent:
                 future.result(1.0)
-        return len(sent)
+        return count
 
-    def entries(self) -> list[HotlistEntry]:
-        """All entries in force, by key."""
-        state: dict[bytes, HotlistEntry] = {}
+    def records(self) -> list[HotlistRecord]:
+        """All that is in force, by key."""
+        state: dict[bytes, HotlistRecord] = {}
         for record in read_topic(self.brokers, HOTLIST.name, self.security):
             key = record.key or b""
             if record.value is None:
                 state.pop(key, None)
             else:
-                state[key] = decode_json(record.value, HotlistEntry)
+                state[key] = decode_json(record.value, record_type(key.decode()))
         return [state[key] for key in sorted(state)]
 
+    def entries(self) -> list[HotlistEntry]:
+        """All entries in force, by key."""
+        return only(self.records(), HotlistEntry)
 
-def read_entries(path: Path, hotlist_id: str, added_by: str = "") -> list[HotlistEntry]:
-    """Entries of a CSV file with a header (column `entry` or `plate`; priority, reason, owner, region, valid_from,
-    valid_until where wanted), or of a text file with one entry a line and `#` before comments.
+
+def only(records: Iterable[HotlistRecord], kind: type[Kind]) -> list[Kind]:
+    """Those of one kind."""
+    return [record for record in records if isinstance(record, kind)]
+
+
+def check_name(hotlist_id: str) -> str:
+    """A list's name.
 
     Raises:
-        CommandError: the file cannot be read, is empty, or a line is wrong (its number is in the text).
+        ValueError: it is empty or holds a slash.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CommandError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{path}: not a text file in UTF-8") from error
-    lines = text.splitlines()
-    header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
-    table = "entry" in header or "plate" in header
-    rows = _table(path, lines, header) if table else _plain(lines)
-    found = []
-    for number, row in rows:
-        try:
-            found.append(make_entry(hotlist_id, added_by=added_by, **row))
-        except ValueError as error:
-            raise CommandError(f"{path}:{number}: {error}") from error
-    if not found:
-        raise CommandError(f"{path}: holds no entries")
-    return found
+    if not hotlist_id or "/" in hotlist_id:
+        raise ValueError(f"hotlist name {hotlist_id!r}: want at least one letter, and no /")
+    return hotlist_id
 
 
-def _table(path: Path, lines: list[str], header: list[str]) -> list[tuple[int, dict[str, str]]]:
-    unknown = [name for name in header if name not in _COLUMNS]
-    if unknown:
-        raise CommandError(f"{path}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)}")
-    rows = []
-    for number, cells in enumerate(csv.reader(lines[1:]), start=2):
-        if any(cell.strip() for cell in cells):
-            row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-            row["entry"] = row.pop("plate", row.get("entry", ""))
-            rows.append((number, row))
-    return rows
+def check_region(text: str) -> str:
+    """A region in capitals, or nothing.
 
-
-def _plain(lines: list[str]) -> list[tuple[int, dict[str, str]]]:
-    bare = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, start=1))
-    return [(number, {"entry": line}) for number, line in bare if line]
+    Raises:
+        ValueError: it is not of the form DE or US-CA: no sighting would ever be of it.
+    """
+    region = text.upper()
+    if region and not _REGION.match(region):
+        raise ValueError(f"region {text!r:.40}: write ISO 3166 codes such as DE or US-CA")
+    return region
 
 
 def make_entry(
@@ -115,25 +115,34 @@ def make_entry(
     region: str = "",
     valid_from: str | None = None,
     valid_until: str | None = None,
+    partial: bool = False,
     added_by: str = "",
+    added_at: datetime | None = None,
 ) -> HotlistEntry:
     """An entry from what a person wrote; times in ISO 8601, UTC where no zone is given.
+
+    Args:
+        hotlist_id: name of the list.
+        entry: plate or pattern.
+        partial: a part of a plate: whatever may stand before and behind it.
 
     Raises:
         ValueError: the entry, a time, or the priority is wrong.
     """
-    if not hotlist_id or "/" in hotlist_id:
-        raise ValueError(f"hotlist name {hotlist_id!r}: want at least one letter, and no /")
+    begin, end = moment(valid_from), moment(valid_until)
+    if begin and end and end <= begin:
+        raise ValueError(f"it ends {end:%Y-%m-%d %H:%M}, before it begins")
+    text = normalise_entry(entry)
     fields = {
-        "hotlist_id": hotlist_id,
-        "entry": normalise_entry(entry),
+        "hotlist_id": check_name(hotlist_id),
+        "entry": normalise_entry(re.sub(r"\*+", "*", f"*{text}*")) if partial else text,
         "priority": priority.lower(),
         "reason": reason,
         "owner": owner,
-        "region": region.upper(),
-        "valid_from": _moment(valid_from),
-        "valid_until": _moment(valid_until),
-        "added_at": datetime.now(UTC),
+        "region": check_region(region),
+        "valid_from": begin,
+        "valid_until": end,
+        "added_at": added_at or datetime.now(UTC),
         "added_by": added_by,
     }
     try:
@@ -142,11 +151,16 @@ def make_entry(
         raise ValueError(str(error)) from error
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment(text: str | None) -> datetime | None:
+    """A time that a person wrote in ISO 8601; UTC where no zone is given.
+
+    Raises:
+        ValueError: it is no time.
+    """
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write it as 2030-12-31 or 2030-12-31T18:00:00+01:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise ValueError(f"{text!r:.40} is no time; write it as 2030-12-31 or 2030-12-31T18:00:00+01:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -9,7 +9,7 @@ from schemas.alert import Alert
 from schemas.camera import CameraState
 from schemas.dead import DeadLetter
 from schemas.frame import FRAME_SCHEMA, FrameHeader
-from schemas.hotlist import HotlistEntry
+from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit
 from schemas.read import ReadsMessage
 from schemas.sighting import Sighting
 
@@ -33,7 +33,7 @@ _msgpack = msgspec.msgpack.Encoder()
 _reads = msgspec.msgpack.Decoder(ReadsMessage)
 
 
-def encode_json(message: Sighting | Alert | HotlistEntry | CameraState) -> bytes:
+def encode_json(message: Sighting | Alert | HotlistEntry | HotlistRules | WrongHit | CameraState) -> bytes:
     """A public or state message as JSON."""
     return _json.encode(message)
 

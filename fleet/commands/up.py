@@ -70,7 +70,7 @@ def _plan(
     stop: threading.Event,
 ) -> "Plan":
     from fleet.errors import CommandError
-    from fleet.hotlists import read_entries
+    from fleet.hotlist_files import read_entries
     from fleet.run import Plan
 
     entries: list[HotlistEntry] = read_entries(hotlist, hotlist.stem, "up") if hotlist else []
