@@ -1,0 +1,5 @@
+ALTER TABLE sightings_raw RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE sightings_time_raw RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE crops_raw RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE reads_raw RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE camera_states RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
