@@ -13,6 +13,8 @@ from streams.track import Seen, Track
 
 MAX_COST = 6.0
 """Pairs that cost more are not joined."""
+MAX_COST_UNREAD = 3.0
+"""... where nothing was read: what says nothing must not take the place of what says the track's own text."""
 
 _SIGMA_0 = 0.8
 _SIGMA_MOVING = 2.5
@@ -134,27 +136,27 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     return motion + text * (_PER_DIFFERENCE + _PER_SURE_DIFFERENCE * sure) + strange
 
 
-def assign(costs: Sequence[Sequence[float]]) -> list[int]:
-    """Cheapest choice of a column for every row, -1 for none; pairs above MAX_COST are never chosen.
+def assign(costs: Sequence[Sequence[float]], limits: Sequence[float]) -> list[int]:
+    """Cheapest choice of a column for every row, -1 for none; pairs above the row's limit are never chosen.
 
-    Not choosing costs MAX_COST. Exact (shortest augmenting paths), and quick where no two rows want the same column.
+    Not choosing costs the limit. Exact (shortest augmenting paths), and quick where no two rows want the same column.
     """
     rows = len(costs)
     columns = len(costs[0]) if rows else 0
     if not columns:
         return [-1] * rows
     best = [min(range(columns), key=row.__getitem__) for row in costs]
-    wanted = [column if costs[i][column] <= MAX_COST else -1 for i, column in enumerate(best)]
+    wanted = [column if costs[i][column] <= limits[i] else -1 for i, column in enumerate(best)]
     taken = [column for column in wanted if column >= 0]
     if len(set(taken)) == len(taken):
         return wanted
     # a private column per row stands for "none of them"
     square = [
-        [min(c, 1e6) if c <= MAX_COST else 1e6 for c in row] + [MAX_COST if k == i else 1e6 for k in range(rows)]
+        [c if c <= limits[i] else 1e6 for c in row] + [limits[i] if k == i else 1e6 for k in range(rows)]
         for i, row in enumerate(costs)
     ]
     chosen = _hungarian(square)
-    return [column if column < columns and costs[i][column] <= MAX_COST else -1 for i, column in enumerate(chosen)]
+    return [column if column < columns and costs[i][column] <= limits[i] else -1 for i, column in enumerate(chosen)]
 
 
 def _hungarian(costs: Sequence[Sequence[float]]) -> list[int]:

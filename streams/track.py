@@ -59,6 +59,8 @@ class Seen(msgspec.Struct, array_like=True, frozen=True):
     y: float
     w: float
     h: float
+    said: bool = True
+    """Whether a text was read there."""
 
 
 class Track(msgspec.Struct, array_like=True):
@@ -104,6 +106,8 @@ class Track(msgspec.Struct, array_like=True):
     early: tuple[int, float] = (0, 0.0)
     """(t, height) at the earliest look; `late` at the latest."""
     late: tuple[int, float] = (0, 0.0)
+    beside: str = ""
+    """The uid of a track that was expected just where this one began, and was not read in that frame."""
 
 
 class CameraTracks(msgspec.Struct, array_like=True):
@@ -224,7 +228,7 @@ def add_read(state: CameraState, track: Track, frame: FrameReads, rank: int, tex
     """Let the track have one read; `text` is the plate or empty when it says nothing."""
     read = frame.reads[rank]
     x, y, w, h = read.box
-    _see(track, Seen(t, frame.seq, x + w / 2, y + h / 2, w, h))
+    _see(track, Seen(t, frame.seq, x + w / 2, y + h / 2, w, h, bool(text)))
     if t >= track.last_t and frame.lat is not None and frame.lon is not None:
         track.place = (frame.lat, frame.lon)
     track.first_t = min(track.first_t, t)

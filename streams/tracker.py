@@ -6,17 +6,18 @@ same identities; the wall clock only stamps `emitted_at`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from plumbing.clock import from_ms
 from schemas.camera import CameraState as CameraMessage
-from schemas.read import CloseTracks, FrameReads, PlateRead, ReadsMessage
+from schemas.read import CloseTracks, FrameReads, ReadsMessage
 from schemas.sighting import Sighting
 from schemas.topics import FRAMES
 from streams import motion
+from streams.framing import cut, distinct, metres, sane_place
 from streams.settings import TrackerSettings
-from streams.telling import Teller, improved, opens, remains, vote_of, winning
+from streams.telling import Teller, agreeing, improved, opens, remains, vote_of, winning
 from streams.text import distance, fragment
 from streams.track import (
     CLOSED,
@@ -35,15 +36,18 @@ from streams.track import (
 )
 from streams.vote import Vote
 
-_SAME_BOX = 0.5
 _LOOKALIKE = 0.35
-_EDGE = 0.15
-"""Plate heights from the picture's edge within which a plate may be cut."""
+_ALIKE = 2.0
+"""Text distance up to which two tracks are one vehicle when the one began where the other was expected."""
+_FEW = 2
+"""... and no more reads than this agree that it is another."""
+_SAME_SPOT = 1.0
+"""Plate widths from the expected place within which that is."""
+_SPOT_S = 1.0
 _PURGE_FRAMES = 200
 _MAX_CLOSED = 32
 _BACKLOG_MS = 60_000
 _CLOCK_STEP_MS = 60_000
-_EARTH_M = 6_371_000.0
 DEFAULTS = TrackerSettings()
 
 
@@ -107,11 +111,11 @@ def has_open(state: CameraState) -> bool:
 def _frame(state: CameraState, frame: FrameReads, now_ms: int, settings: TrackerSettings) -> list[Sighting]:
     hot = state.hot
     t = _event_time(hot, frame, settings)
-    frame = _sane_place(frame)
+    frame = sane_place(frame)
     _health(hot, frame, t)
     teller = Teller(hot.camera_id, FRAMES.name, from_ms(now_ms))
     told: list[Sighting] = []
-    ranks = _distinct(frame.reads)
+    ranks = distinct(frame.reads)
     if ranks:
         for track in _join(state, frame, ranks, t, settings):
             told += _consider(state, track, teller, settings)
@@ -147,55 +151,6 @@ def _health(hot: CameraTracks, frame: FrameReads, t: int) -> None:
         hot.width, hot.height, hot.model_version = frame.width, frame.height, frame.model_version
 
 
-def _sane_place(frame: FrameReads) -> FrameReads:
-    """The frame without a position that is not on the globe."""
-    lat, lon = frame.lat, frame.lon
-    if lat is None and lon is None:
-        return frame
-    if lat is not None and lon is not None and -90 <= lat <= 90 and -180 <= lon <= 180:
-        return frame
-    values = {name: getattr(frame, name) for name in frame.__struct_fields__}
-    return FrameReads(**(values | {"lat": None, "lon": None}))
-
-
-def _finite(read: PlateRead) -> bool:
-    return all(map(math.isfinite, read.box)) and read.box[2] > 0 and read.box[3] > 0
-
-
-def _cut(read: PlateRead, frame: FrameReads) -> bool:
-    """True when the plate may go on beyond the picture's edge: what is read there is a piece of it.
-
-    Stills are exempt: a photograph may be cropped to the plate.
-    """
-    x, y, w, h = read.box
-    margin = _EDGE * h
-    inside = x > margin and y > margin and x + w < frame.width - margin and y + h < frame.height - margin
-    return not inside and not frame.still
-
-
-def _overlap(a: PlateRead, b: PlateRead) -> float:
-    ax, ay, aw, ah = a.box
-    bx, by, bw, bh = b.box
-    w = min(ax + aw, bx + bw) - max(ax, bx)
-    h = min(ay + ah, by + bh) - max(ay, by)
-    if w <= 0 or h <= 0:
-        return 0.0
-    return w * h / (aw * ah + bw * bh - w * h)
-
-
-def _distinct(reads: Sequence[PlateRead]) -> list[int]:
-    """Ranks of the reads, without those that find a plate a second time or have no usable box."""
-    ranks = [rank for rank, read in enumerate(reads) if _finite(read)]
-    if len(ranks) < 2:
-        return ranks
-    ranks.sort(key=lambda rank: (-reads[rank].confidence, rank))
-    kept: list[int] = []
-    for rank in ranks:
-        if all(_overlap(reads[rank], reads[other]) < _SAME_BOX for other in kept):
-            kept.append(rank)
-    return sorted(kept)
-
-
 def _join(
     state: CameraState, frame: FrameReads, ranks: Iterable[int], t: int, settings: TrackerSettings
 ) -> list[Track]:
@@ -204,7 +159,7 @@ def _join(
     for rank in ranks:
         read = frame.reads[rank]
         x, y, w, h = read.box
-        sound = settings.min_length <= len(read.plate) <= settings.max_length and not _cut(read, frame)
+        sound = settings.min_length <= len(read.plate) <= settings.max_length and not cut(read, frame)
         text = read.plate if sound else ""
         offers[rank] = motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
     tracks = [track for track in state.hot.tracks if _in_reach(track, frame, t, settings)]
@@ -212,13 +167,24 @@ def _join(
     costs = [
         [_cost(track, place, offer) for track, place in zip(tracks, places, strict=True)] for offer in offers.values()
     ]
-    chosen = motion.assign(costs)
+    limits = [motion.MAX_COST if offer.text else motion.MAX_COST_UNREAD for offer in offers.values()]
+    chosen = motion.assign(costs, limits)
+    idle = [k for k in range(len(tracks)) if k not in chosen]
     joined = []
     for (rank, offer), column in zip(offers.items(), chosen, strict=True):
-        track = tracks[column] if column >= 0 else begin(state, frame, rank, t)
+        if column >= 0:
+            track = tracks[column]
+        else:
+            track = begin(state, frame, rank, t)
+            track.beside = next((tracks[k].uid for k in idle if _expected(places[k], offer)), "")
         add_read(state, track, frame, rank, offer.text, t)
         joined.append(track)
     return joined
+
+
+def _expected(place: motion.Place, offer: motion.Offer) -> bool:
+    apart = math.hypot(place.x - offer.x, place.y - offer.y)
+    return place.dt <= _SPOT_S and apart <= _SAME_SPOT * max(place.w, offer.w)
 
 
 def _cost(track: Track, place: motion.Place, offer: motion.Offer) -> float:
@@ -237,14 +203,7 @@ def _in_reach(track: Track, frame: FrameReads, t: int, settings: TrackerSettings
 
 
 def _near(a: tuple[float, float] | None, b: tuple[float, float] | None, settings: TrackerSettings) -> bool:
-    return a is None or b is None or _metres(a, b) <= settings.max_jump_m
-
-
-def _metres(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Distance over ground; flat, which is enough for hundreds of metres."""
-    north = math.radians(b[0] - a[0])
-    east = math.radians((b[1] - a[1] + 180) % 360 - 180) * math.cos(math.radians((a[0] + b[0]) / 2))
-    return _EARTH_M * math.hypot(north, east)
+    return a is None or b is None or metres(a, b) <= settings.max_jump_m
 
 
 # --- telling
@@ -271,6 +230,9 @@ def _consider(state: CameraState, track: Track, teller: Teller, settings: Tracke
         if not opens(track, said, settings):
             return []
         twin = _twin(state, track, said, settings)
+        if twin is not None and twin.uid == track.beside and distance(said.plate, twin.told_plate) > _LOOKALIKE:
+            # a misread, or another vehicle that is read again in a moment: its end or more reads will tell
+            return []
         if twin is not None:
             return _join_twin(state, track, twin, teller, settings)
         told = teller.tell(track, said, _crops(state, track), "provisional")
@@ -308,9 +270,9 @@ def _tell_still(state: CameraState, track: Track, teller: Teller, settings: Trac
 
 
 def _twin(state: CameraState, track: Track, said: Vote, settings: TrackerSettings) -> Track | None:
-    """Another told track that is the same vehicle: the same text at the same time, never both in one frame."""
+    """Another told track that is the same vehicle: the same text at the same time, never read both in one frame."""
     gap = settings.gap_s * 1000
-    frames = {seen.seq for seen in track.seen}
+    frames = {seen.seq for seen in track.seen if seen.said}
     for other in state.hot.tracks:
         if (
             other is not track
@@ -318,18 +280,21 @@ def _twin(state: CameraState, track: Track, said: Vote, settings: TrackerSetting
             and not other.still
             and other.first_t - gap <= track.last_t
             and track.first_t <= other.last_t + gap
-            and _same_plate(track, said.plate, other.told_plate)
-            and frames.isdisjoint(seen.seq for seen in other.seen)
+            and _same_plate(track, said.plate, other)
+            and frames.isdisjoint(seen.seq for seen in other.seen if seen.said)
             and _near(track.place, other.place, settings)
         ):
             return other
     return None
 
 
-def _same_plate(track: Track, plate: str, told: str) -> bool:
+def _same_plate(track: Track, plate: str, other: Track) -> bool:
     """A plate that was told is another one unless it is equal; before that, a look-alike or a piece is the same."""
+    told = other.told_plate
     if track.told_plate:
         return plate == told
+    if other.uid == track.beside or track.uid == other.beside:
+        return distance(plate, told) <= (_ALIKE if agreeing(track, plate) <= _FEW else _LOOKALIKE)
     return distance(plate, told) <= _LOOKALIKE or fragment(plate, told)
 
 

@@ -85,6 +85,37 @@ def test_two_near_cars_with_similar_plates_stay_two() -> None:
     assert plates(play(Road("cam", cars, 8).frames())) == ["ABC123", "ABC124"]
 
 
+def test_a_plate_that_is_found_twice_in_every_frame_is_one_sighting() -> None:
+    frames = [
+        frame("cam", n, T0 + 200 * n, [read("VKH402", 500 + n, 400, 90), read("VKH402", 560 + n, 412, 80, 0.7)])
+        for n in range(1, 20)
+    ]
+    (one,) = fold(play(frames))
+    assert (one.plate, one.frames) == ("VKH402", 19)
+
+
+def test_what_says_nothing_does_not_take_the_place_of_the_tracks_own_text() -> None:
+    """A bump throws the plate aside while something unreadable is found where it was expected."""
+    frames = []
+    for n in range(1, 16):
+        bump = 150 if n >= 8 else 0
+        reads = [read("VKH402", 500 + bump, 400, 60, 0.5)]
+        if n == 8:
+            reads.append(read("", 502, 401, 62))
+        frames.append(frame("cam", n, T0 + 200 * n, reads))
+    (one,) = fold(play(frames))
+    assert (one.plate, one.frames) == ("VKH402", 15)
+
+
+@pytest.mark.parametrize(("times", "sightings"), [(2, 1), (6, 2)])
+def test_a_misread_in_the_same_spot_is_no_vehicle_unless_it_is_read_again_and_again(times: int, sightings: int) -> None:
+    texts = ["VKH402"] * 8 + ["VWH492"] * times + ["VKH402"] * 6
+    frames = [frame("cam", n, T0 + 200 * n, [read(text, 500, 400, 60, 0.95)]) for n, text in enumerate(texts, start=1)]
+    told = fold(play(frames))
+    assert len(told) == sightings
+    assert told[0].plate == "VKH402"
+
+
 def test_many_plates_in_one_frame() -> None:
     cars = [Car(f"QRS{i}0{i}", 0.4 * i, 4 + 0.4 * i, lane=80 + 150 * i) for i in range(8)]
     assert plates(play(Road("cam", cars, 10).frames())) == [car.plate for car in cars]
