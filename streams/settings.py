@@ -33,8 +33,8 @@ class TrackerSettings:
     """A single read this sure is kept when its track closes."""
     keep_likeness: float = 0.7
     """Several reads that are unsure, but this much like the vote on average, are kept when their track closes."""
-    keep_least: float = 0.1
-    """... and the vote is at least this sure: what is right less than once in ten times is no sighting."""
+    keep_least: float = 0.15
+    """... and the vote is at least this sure: what is right less than once in seven times is no sighting."""
     still_confidence: float = 0.5
     """A single read of a still picture this sure is a sighting."""
     update_s: float = 1.0
