@@ -10,7 +10,10 @@ Every value fits its column afterwards. What a message says that cannot be true 
 - an identity that is no UUID raises `BadRow`: the message becomes a dead letter, its neighbours go in.
 """
 
+import contextlib
+import functools
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,7 +25,7 @@ from schemas.alert import Alert
 from schemas.camera import CameraState
 from schemas.dead import DeadLetter
 from schemas.read import Candidate, FrameReads, PlateRead, Point
-from schemas.sighting import Sighting
+from schemas.sighting import Sighting, TrailPoint
 
 Row = dict[str, object]
 
@@ -45,6 +48,7 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
 _EARLIEST_MS = int(EARLIEST.timestamp() * 1000)
 _LATEST_MS = int(LATEST.timestamp() * 1000)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _HUGE = 3e38
 """The largest that a Float32 holds, nearly."""
 
@@ -78,7 +82,7 @@ def sighting_row(message: Sighting, origin: Origin = NOWHERE) -> Row:
         "revision": _whole(message.revision, 32),
         "is_deleted": int(message.status == "withdrawn"),
         "status": message.status,
-        "camera_id": _cut(message.camera_id, MAX_ID),
+        "camera_id": _name(message.camera_id),
         "confidence": _probability(message.confidence),
         "region": _cut(message.region, MAX_PLATE),
         "region_confidence": _probability(message.region_confidence),
@@ -93,21 +97,17 @@ def sighting_row(message: Sighting, origin: Origin = NOWHERE) -> Row:
         "heading": _heading(message.heading),
         "speed": _speed(message.speed),
         "direction": message.direction,
-        "trail": [
-            (_moment(point.at), point.lat, point.lon)
-            for point in message.trail[:MAX_TRAIL]
-            if _position(point.lat, point.lon)[0] is not None
-        ],
+        "trail": _trail(message.trail),
         "evidence_seq": _whole(evidence.seq, 64),
         "evidence_captured_at": _moment(evidence.captured_at),
         "evidence_corners": _points(evidence.corners),
-        "evidence_topic": _cut(evidence.topic, MAX_ID),
+        "evidence_topic": _name(evidence.topic),
         "evidence_partition": _signed(evidence.partition, 32),
         "evidence_offset": _signed(evidence.offset, 64),
         "evidence_frame_index": _whole(evidence.frame_index, 16),
         "frame_sha256": _cut(evidence.frame_sha256, MAX_ID),
         "crop_sha256": _cut(evidence.crop_sha256, MAX_ID),
-        "model_version": _cut(message.model_version, MAX_ID),
+        "model_version": _name(message.model_version),
         "emitted_at": _moment(message.emitted_at),
         "origin_partition": _signed(origin.partition, 32),
         "origin_offset": _signed(origin.offset, 64),
@@ -128,7 +128,7 @@ def crop_row(message: Sighting) -> Row | None:
         "opened_at": _moment(message.opened_at),
         "revision": _whole(message.revision, 32),
         "plate": _cut(message.plate, MAX_PLATE),
-        "camera_id": _cut(message.camera_id, MAX_ID),
+        "camera_id": _name(message.camera_id),
         "crop_sha256": _cut(message.evidence.crop_sha256, MAX_ID),
         "crop_jpeg": crop,
     }
@@ -142,7 +142,7 @@ def read_rows(message: FrameReads) -> list[Row]:
     """
     lat, lon = _position(message.lat, message.lon)
     frame: Row = {
-        "camera_id": _cut(message.camera_id, MAX_ID),
+        "camera_id": _name(message.camera_id),
         "captured_at": _milliseconds(message.captured_at),
         "seq": _whole(message.seq, 64),
         "frame_index": _whole(message.frame_index, 16),
@@ -154,7 +154,7 @@ def read_rows(message: FrameReads) -> list[Row]:
         "width": _whole(message.width, 32),
         "height": _whole(message.height, 32),
         "still": int(message.still),
-        "model_version": _cut(message.model_version, MAX_ID),
+        "model_version": _name(message.model_version),
         "frame_partition": _signed(message.frame_partition, 32),
         "frame_offset": _signed(message.frame_offset, 64),
         "frame_sha256": _cut(message.frame_sha256, MAX_ID),
@@ -296,9 +296,11 @@ def dead_row(message: DeadLetter, key: bytes | None = None, payload: bytes | Non
     }
 
 
-def _uuid(field: str, text: str) -> UUID:
+def _uuid(field: str, text: str) -> str:
+    if _UUID.match(text):
+        return text
     try:
-        return UUID(text)
+        return str(UUID(text))
     except (ValueError, AttributeError, TypeError):
         raise BadRow(f"{field}: {str(text)[:60]!r} is no UUID") from None
 
@@ -308,6 +310,12 @@ def _cut(text: str, most: int) -> str:
     if len(text) <= most and text.isascii() and "\0" not in text:
         return text
     return text[:most].encode("utf-8", "ignore").decode().replace("\0", "")
+
+
+@functools.lru_cache(4096)
+def _name(text: str) -> str:
+    """An identifier that comes again and again, such as a camera's."""
+    return _cut(text, MAX_ID)
 
 
 def _moment(moment: datetime) -> datetime:
@@ -349,6 +357,21 @@ def _position(lat: float | None, lon: float | None) -> tuple[float | None, float
     if lat is None or lon is None or not (-90.0 <= lat <= 90.0 and -180.0 <= lon <= 180.0):
         return None, None
     return lat, lon
+
+
+def _trail(points: Sequence[TrailPoint]) -> list[tuple[datetime, float, float]]:
+    points = points[:MAX_TRAIL]
+    with contextlib.suppress(TypeError):  # a time without a zone
+        good = [
+            (point.at, point.lat, point.lon)
+            for point in points
+            if -90.0 <= point.lat <= 90.0 and -180.0 <= point.lon <= 180.0 and EARLIEST <= point.at <= LATEST
+        ]
+        if len(good) == len(points):
+            return good
+    return [
+        (_moment(point.at), point.lat, point.lon) for point in points if _position(point.lat, point.lon)[0] is not None
+    ]
 
 
 def _heading(degrees: float | None) -> float | None:

@@ -217,7 +217,8 @@ def test_views_that_are_read_with_their_maker_s_rights_read_as_little(store: Sto
         store.execute(one.text)
     store.execute(
         "INSERT INTO sightings_raw (plate, opened_at, sighting_id) "
-        "SELECT concat('P', leftPad(toString(number), 5, '0')), toDateTime64('2026-03-01 00:00:00', 3, 'UTC'), generateUUIDv4() FROM numbers(65536)"
+        "SELECT concat('P', leftPad(toString(number), 5, '0')), "
+        "toDateTime64('2026-03-01 00:00:00', 3, 'UTC'), generateUUIDv4() FROM numbers(65536)"
     )
     plan = store.query("EXPLAIN indexes = 1 SELECT * FROM sightings WHERE plate = 'P00777'")
     assert "Granules: 1/64" in "\n".join(str(row["explain"]) for row in plan)

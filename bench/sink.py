@@ -1,0 +1,280 @@
+"""The sink: rows/s from messages into the store through its owner, in blocks, and where the time goes.
+
+    python -m bench.sink [--rows N] [--block N] [--json]
+
+Messages are decoded, made rows and inserted exactly as streams/sink.py does: sightings with their crops (two rows each,
+3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of
+ours. Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
+"""
+
+import argparse
+import http.client
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.codec import decode_json, decode_reads, encode_json, encode_reads
+from schemas.ids import sighting_id
+from schemas.read import Candidate, FrameReads, PlateRead
+from schemas.sighting import Evidence, Sighting, TrailPoint
+from store import migrate, open_store, rows
+from store.collector import collector_waiting
+from store.embedded import INSERT_SETTINGS
+from store.interface import Row, Store
+from store.native import encode
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+CORNERS = ((1.0, 2.0), (90.0, 2.0), (90.0, 24.0), (1.0, 24.0))
+CROP_BYTES = 3_000
+
+Blocks = dict[str, list[Row]]
+"""Table -> rows."""
+
+
+def sighting_message(dice: random.Random, number: int) -> bytes:
+    """A final sighting with eight positions and a crop, as it lies on fleet.sightings."""
+    plate = "".join(dice.choices(LETTERS, k=3)) + f"{dice.randrange(10_000):04d}"
+    at = START + timedelta(milliseconds=dice.randrange(90 * 86_400_000))
+    lat, lon = 50 + dice.random(), 10 + dice.random()
+    camera = f"camera-{dice.randrange(200)}"
+    evidence = Evidence(
+        seq=number,
+        captured_at=at,
+        corners=CORNERS,
+        crop_jpeg=dice.randbytes(CROP_BYTES),
+        crop_sha256=f"{dice.getrandbits(256):064x}",
+        frame_sha256=f"{dice.getrandbits(256):064x}",
+        topic="fleet.frames",
+        partition=3,
+        offset=number,
+    )
+    message = Sighting(
+        sighting_id=sighting_id(camera, number, dice.randrange(1 << 30)),
+        revision=3,
+        status="final",
+        camera_id=camera,
+        plate=plate,
+        confidence=0.93,
+        region="DE",
+        region_confidence=0.8,
+        candidates=(Candidate(plate, 0.93), Candidate(plate[::-1], 0.04)),
+        votes=6,
+        frames=8,
+        opened_at=at,
+        first_seen=at,
+        last_seen=at + timedelta(seconds=2),
+        lat=lat,
+        lon=lon,
+        heading=90.0,
+        speed=12.5,
+        direction="approaching",
+        trail=tuple(TrailPoint(at=at + timedelta(milliseconds=200 * n), lat=lat, lon=lon) for n in range(8)),
+        evidence=evidence,
+        model_version="reader-1",
+        emitted_at=at + timedelta(seconds=3),
+    )
+    return encode_json(message)
+
+
+def reads_message(dice: random.Random, number: int) -> bytes:
+    """A frame with one plate, its characters' probabilities and its crop, as it lies on fleet.reads."""
+    plate = "".join(dice.choices(LETTERS, k=3)) + f"{dice.randrange(10_000):04d}"
+    read = PlateRead(
+        plate=plate,
+        confidence=0.9,
+        detection_confidence=0.9,
+        box=(1.0, 2.0, 90.0, 22.0),
+        corners=CORNERS,
+        char_probs=tuple(((one, 0.9), ("8", 0.05), ("B", 0.03)) for one in plate),
+        candidates=(Candidate(plate, 0.9), Candidate(plate[::-1], 0.05)),
+        region="DE",
+        crop_jpeg=dice.randbytes(CROP_BYTES),
+    )
+    at = round(START.timestamp() * 1000) + number * 20
+    return encode_reads(
+        FrameReads(
+            camera_id=f"camera-{dice.randrange(200)}",
+            seq=number,
+            captured_at=at,
+            published_at=at + 80,
+            width=1280,
+            height=720,
+            model_version="reader-1",
+            frame_partition=3,
+            frame_offset=number,
+            frame_sha256=f"{dice.getrandbits(256):064x}",
+            lat=50.0,
+            lon=10.0,
+            reads=(read,),
+        )
+    )
+
+
+def sighting_blocks(messages: list[bytes]) -> Blocks:
+    """As the sink makes them."""
+    found: Blocks = {rows.SIGHTINGS: [], rows.CROPS: []}
+    with collector_waiting():
+        for number, data in enumerate(messages):
+            message = decode_json(data, Sighting)
+            found[rows.SIGHTINGS].append(rows.sighting_row(message, rows.Origin(0, number)))
+            crop = rows.crop_row(message)
+            if crop is not None:
+                found[rows.CROPS].append(crop)
+    return found
+
+
+def read_blocks(messages: list[bytes]) -> Blocks:
+    """As the sink makes them."""
+    found: list[Row] = []
+    with collector_waiting():
+        for data in messages:
+            message = decode_reads(data)
+            assert isinstance(message, FrameReads)
+            found += rows.read_rows(message)
+    return {rows.READS: found}
+
+
+KINDS: dict[str, tuple[Callable[[random.Random, int], bytes], Callable[[list[bytes]], Blocks]]] = {
+    "sightings and crops": (sighting_message, sighting_blocks),
+    "reads": (reads_message, read_blocks),
+}
+
+
+@contextmanager
+def owner() -> Iterator[str]:
+    """A store of its own, empty but for its tables; its address."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "store.owner", str(Path(folder) / "db"), "--port", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().split()[1]
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def measure(store: Store, url: str, kind: str, total: int, block: int, threads: int) -> dict[str, Any]:
+    """One kind in blocks of `block` messages, `threads` blocks at a time, beside the engine alone on as many."""
+    make, convert = KINDS[kind]
+    known = {table: _types(store, table) for table in (rows.SIGHTINGS, rows.CROPS, rows.READS)}
+    spent = {"made": 0.0, "cpu": 0.0, "ours": 0.0, "alone": 0.0}
+    count = turns = 0
+    dice = random.Random(block * threads)
+    while count < total:
+        turns += 1
+        messages = [[make(dice, turns * block + n) for n in range(block)] for _ in range(threads)]
+        name = f"{kind}/{block}/{threads}/{turns}"
+
+        def whole(part: list[bytes], token: str) -> int:
+            cpu = time.thread_time()
+            blocks = convert(part)
+            spent["made"] += time.thread_time() - cpu
+            for table, found in blocks.items():
+                store.insert(table, found, token=f"{token}/{table}")
+            spent["cpu"] += time.thread_time() - cpu
+            return sum(map(len, blocks.values()))
+
+        with ThreadPoolExecutor(threads) as pool:
+            began = time.perf_counter()
+            sent = [pool.submit(whole, part, f"{name}/{n}") for n, part in enumerate(messages)]
+            count += sum(one.result() for one in sent)
+            spent["ours"] += time.perf_counter() - began
+            packed = [
+                (table, list(found[0]), encode(table, [(c, known[table][c]) for c in found[0]], found))
+                for part in messages
+                for table, found in convert(part).items()
+            ]
+            began = time.perf_counter()
+            raw = [pool.submit(_post, url, *one, f"bare/{name}/{n}") for n, one in enumerate(packed)]
+            for one in raw:
+                one.result()
+            spent["alone"] += time.perf_counter() - began
+    return {
+        "kind": kind,
+        "block": block,
+        "threads": threads,
+        "rows": count,
+        "rows_per_second": round(count / spent["ours"]),
+        "engine_alone_rows_per_second": round(count / spent["alone"]),
+        "ratio": round(spent["alone"] / spent["ours"], 3),
+        "cpu_us_messages_to_rows": round(spent["made"] / count * 1e6, 1),
+        "cpu_us_insert": round((spent["cpu"] - spent["made"]) / count * 1e6, 1),
+    }
+
+
+def _types(store: Store, table: str) -> dict[str, str]:
+    return {str(one["name"]): str(one["type"]) for one in store.query(f"DESCRIBE TABLE {table}")}
+
+
+def _post(url: str, table: str, names: list[str], data: bytes, token: str) -> None:
+    sql = f"INSERT INTO {table} ({', '.join(names)}) FORMAT Native"
+    settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query": sql}
+    connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"))
+    connection.request("POST", f"/?{urlencode(settings)}", data)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status != 200:
+        raise RuntimeError(text.decode())
+
+
+def measure_all(total: int, blocks: list[int]) -> dict[str, Any]:
+    """Every kind and block size, in one store; and the bytes that a row takes."""
+    with owner() as url:
+        store = open_store(url)
+        migrate(store)
+        inserts = [
+            measure(store, url, kind, total, block, threads) for kind in KINDS for block in blocks for threads in (1, 2)
+        ]
+        for table in ("sightings_raw", "sightings_time_raw", "reads_raw"):
+            store.execute(f"OPTIMIZE TABLE {table} FINAL")
+        sizes = store.query(
+            "SELECT table, round(sum(bytes_on_disk) / sum(rows), 1) AS bytes FROM system.parts WHERE active "
+            "AND database = currentDatabase() AND rows > 1000 GROUP BY table ORDER BY table"
+        )
+        store.close()
+        return {"inserts": inserts, "bytes_per_row": {str(row["table"]): row["bytes"] for row in sizes}}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000, help="rows to insert per kind and block size")
+    parser.add_argument("--block", type=int, action="append", help="messages per block; more than once for several")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = measure_all(options.rows, options.block or [10_000, 50_000])
+    if options.json:
+        print(json.dumps(result))
+        return 0
+    console = Console()
+    table = Table(
+        "messages", "block", "threads", "rows", "rows/s", "engine alone", "ratio", "us CPU a row, before insert"
+    )
+    for one in result["inserts"]:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in one.values()))
+    console.width = max(console.width, 110)
+    console.print(table)
+    console.print("CPU us: of this process for one row, message to row and insert; the engine's own come on top.")
+    console.print("bytes per row on disk:", result["bytes_per_row"])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
