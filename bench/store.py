@@ -40,14 +40,16 @@ TABLES = ("sightings_raw", "sightings_time_raw", "plates")
 FILL = """
 INSERT INTO sightings_raw
     (plate, opened_at, sighting_id, revision, is_deleted, status, camera_id, confidence, region, candidates, votes,
-     frames, first_seen, last_seen, lat, lon, heading, speed, direction, evidence_captured_at, model_version, emitted_at)
+     frames, first_seen, last_seen, lat, lon, heading, speed, direction, evidence_captured_at, model_version,
+     emitted_at)
 WITH
     intDiv(n, 2) AS event, n % 2 AS second,
     toUInt64({plates} * pow(cityHash64(event, 1) % 1000000007 / 1000000007, 1.5)) AS leader,
     toUInt64({plates} * pow(cityHash64(n, 5) % 1000000007 / 1000000007, 1.5)) AS other,
     multiIf(second = 0, leader, leader % 50 = 0, leader + 1, other) AS vehicle,
     (vehicle * 7919 + 13) % 80000000 AS m, intDiv(m, 10000) AS l,
-    concat(char(65 + l % 20, 65 + intDiv(l, 20) % 20, 65 + intDiv(l, 400)), leftPad(toString(m % 10000), 4, '0')) AS text,
+    concat(char(65 + l % 20, 65 + intDiv(l, 20) % 20, 65 + intDiv(l, 400)), leftPad(toString(m % 10000), 4, '0'))
+        AS text,
     cityHash64(event, 3) % {cameras} AS camera,
     cityHash64(event, 2) % ({days} * 86400000) + second * 5000 AS ms
 SELECT
@@ -106,7 +108,8 @@ def _days(first: str, days: float) -> str:
 
 def questions(plates: list[str]) -> list[Question]:
     """What people ask."""
-    rows = "SELECT plate, camera_id, first_seen, last_seen, lat, lon, confidence FROM {table} WHERE {{}} ORDER BY first_seen"
+    columns = "plate, camera_id, first_seen, last_seen, lat, lon, confidence"
+    rows = f"SELECT {columns} FROM {{table}} WHERE {{{{}}}} ORDER BY first_seen"
     count = "SELECT count(), max(last_seen) FROM {table} WHERE {{}}"
     found = count.format(table="sightings").replace("{}", "plate IN (SELECT plate FROM plates WHERE {})")
     timed, scan = count.format(table="sightings_by_time"), count.format(table="plain")
@@ -227,8 +230,8 @@ def show(result: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"{result['plates']:,} plates, filled and merged in {result['fill_seconds']} s; {result['bytes_per_row']} bytes "
-        f"per sighting on disk in both orders, in {result['parts']} parts"
+        f"{result['plates']:,} plates, filled and merged in {result['fill_seconds']} s; {result['bytes_per_row']} "
+        f"bytes per sighting on disk in both orders, in {result['parts']} parts"
     )
 
 

@@ -121,7 +121,12 @@ def test_plates_are_found_by_part_and_by_likeness(store: Store) -> None:
 def test_an_alert_is_one_row_and_its_withdrawal_is_said(store: Store) -> None:
     for number, message in enumerate([alert(), alert(revision=2, status="withdrawn"), alert()]):
         store.insert(rows.ALERTS, [rows.alert_row(message)], token=str(number))
-    assert store.query("SELECT alert_id, status FROM alerts") == [{"alert_id": alert().alert_id, "status": "withdrawn"}]
+    late = alert(2, owner="desk", region="DE", look_back=True)
+    store.insert(rows.ALERTS, [rows.alert_row(late)], token="late")
+    assert store.query("SELECT owner, region FROM alerts WHERE look_back") == [{"owner": "desk", "region": "DE"}]
+    assert store.query("SELECT alert_id, status FROM alerts WHERE NOT look_back") == [
+        {"alert_id": alert().alert_id, "status": "withdrawn"}
+    ]
 
 
 def test_cameras_show_the_newest_state(store: Store) -> None:
@@ -183,7 +188,7 @@ def test_the_names_that_are_promised(store: Store) -> None:
 
 def needing_users() -> list[Migration]:
     found = [one for one in load() if one.needs]
-    assert [one.name for one in found] == ["roles", "analysts_read_views"]
+    assert [one.name for one in found] == ["roles", "analysts_read_views", "analysts_read_alerts"]
     return found
 
 
