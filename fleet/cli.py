@@ -32,6 +32,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "topics": ("fleet.commands.topics:topics", "Create the topics that are missing."),
     "workers": ("fleet.commands.processes:workers", "Run a worker process: fleet.frames to fleet.reads."),
     "streams": ("fleet.commands.processes:streams", "Run a streams process: reads to sightings, alerts and SQL."),
+    "deliver": ("fleet.commands.deliver:deliver", "Deliver alerts to webhooks, MQTT, e-mail; show how far each is."),
     "store": (
         "fleet.commands.processes:store",
         "Run the owner of the embedded store, with ClickHouse's HTTP interface.",

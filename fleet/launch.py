@@ -74,7 +74,7 @@ class Machine:
         self._make_folder()
         kafka = self._local_kafka()
         store = self._store_service()
-        services = [one for one in (store, self._workers(), self._streams()) if one is not None]
+        services = [one for one in (store, self._workers(), self._streams(), self._deliver()) if one is not None]
         with ThreadPoolExecutor(1, thread_name_prefix="kafka-start") as pool:
             broker = pool.submit(self._start_kafka, kafka, prepare)
             for service in services:
@@ -140,6 +140,11 @@ class Machine:
         store = ["--store-url", self.local_store_url] if self.local_store_url else []
         return self._service("streams", ["streams", "--brokers", self.brokers, *store])
 
+    def _deliver(self) -> ProcessService | None:
+        if not self._settings.targets:
+            return None
+        return self._service("deliver", ["deliver", "--brokers", self.brokers])
+
     def _service(self, name: str, arguments: Sequence[str], *, grace: float = 6.0, **extra: str) -> ProcessService:
         ready = ["--ready-file", str(self.folder / f"{name}.ready")]
         command = [sys.executable, "-m", "fleet", *arguments, *ready]
@@ -184,7 +189,7 @@ class Machine:
         self.supervisor.end()
         family = descendants()
         with ThreadPoolExecutor(4, thread_name_prefix="stop") as pool:
-            for names in (("cameras", "workers", "streams"), ("store", "kafka")):
+            for names in (("cameras", "workers", "streams", "deliver"), ("store", "kafka")):
                 list(pool.map(lambda name: self._services[name].stop(), [n for n in names if n in self._services]))
         end_all([*family, *descendants()])
         if self._lock is not None:

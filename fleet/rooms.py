@@ -3,6 +3,7 @@
 import os
 from dataclasses import fields
 
+from delivery.settings import DeliverySettings
 from fleet.settings import Settings
 from plumbing.kafka_admin import KafkaSecurity
 from schemas.topics import ALERTS, FRAMES, READS, SIGHTINGS
@@ -86,4 +87,19 @@ def stream_settings(settings: Settings, brokers: str, store_url: str) -> StreamS
         flush_rows=settings.flush_rows,
         flush_s=settings.flush_seconds,
         replication=settings.replication,
+    )
+
+
+def delivery_settings(settings: Settings, brokers: str) -> DeliverySettings:
+    """What a delivery process takes.
+
+    Raises:
+        ValueError: no target is set.
+    """
+    return DeliverySettings(
+        brokers=brokers,
+        targets=tuple(one.target(name) for name, one in sorted(settings.targets.items())),
+        instance_id=settings.deliver_id,
+        most_wait_s=settings.deliver_wait_seconds,
+        security=kafka_security(settings),
     )

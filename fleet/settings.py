@@ -21,6 +21,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fleet.targets import TargetName, TargetSettings
+
 PREFIX = "PLATEFLEET_"
 CONFIG_VARIABLE = "PLATEFLEET_CONFIG"
 CONFIG_NAME = "platefleet.toml"
@@ -125,6 +127,15 @@ class Settings(BaseSettings):
     flush_seconds: Seconds = Field(1.0, description="How long a row waits for the sink's next insert at most")
     candidate_threshold: float = Field(
         0.2, gt=0, le=1, description="Least probability of a candidate that makes an alert; 1: exact texts only"
+    )
+
+    targets: dict[TargetName, TargetSettings] = Field(
+        default_factory=dict, description="Where alerts are delivered: tables `[targets.NAME]`, see docs/alerts.md"
+    )
+    deliver_id: str = Field("deliver-0", description="Name of a delivery process that stays the same over restarts")
+    deliver_wait_seconds: Seconds = Field(300.0, description="Longest wait between two tries of a target that is down")
+    deliver_metrics_port: Port | None = Field(
+        None, description="Port of the deliveries' Prometheus metrics; 0: a free one; not set: not served"
     )
 
     demo_exit: bool = Field(False, description="End `up --source sim` after the drive, as --exit does")
@@ -254,10 +265,12 @@ def load_settings(**overrides: Any) -> Settings:
 def _describe(problem: dict[str, Any], origins: dict[str, str]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     # a secret's value is never repeated
-    secret = name in ("kafka_password", "store_password", "store_url")
+    secret = name in ("kafka_password", "store_password", "store_url", "targets")
     given = "" if secret else f" (given: {problem['input']!r})"
     message = str(problem["msg"])
-    return f"{origins.get(name, name)}: {message[0].lower()}{message[1:]}{given}"
+    inside = "".join(f".{part}" for part in problem["loc"][1:] if part != "[key]") if name == "targets" else ""
+    where = f"{name}{inside} ({origins.get(name, name)})" if inside else origins.get(name, name)
+    return f"{where}: {message[0].lower()}{message[1:]}{given}"
 
 
 def _check(settings: Settings, origins: dict[str, str]) -> None:

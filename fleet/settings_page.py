@@ -5,6 +5,8 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from pydantic_core import PydanticUndefined
+
 from fleet.settings import CONFIG_NAME, CONFIG_VARIABLE, PREFIX, Settings
 
 _HEAD = f"""# Settings
@@ -35,6 +37,8 @@ def _kind(annotation: Any) -> str:
         return _kind(next(one for one in get_args(annotation) if one is not type(None)))
     if origin is tuple:
         return "names, comma between"
+    if origin is dict:
+        return "tables, or JSON"
     if hasattr(annotation, "__metadata__"):
         return _kind(get_args(annotation)[0])
     return {"SecretStr": "secret", "bool": "true, false", "int": "whole number", "float": "number", "Path": "path"}.get(
@@ -43,7 +47,7 @@ def _kind(annotation: Any) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == "":
+    if value is None or value in ("", PydanticUndefined):
         return "not set"
     if isinstance(value, tuple):
         value = ",".join(value)

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import TopicPartition as KafkaPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
-from plumbing.bus import BusError
+from plumbing.bus import BusError, TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -259,3 +260,30 @@ def delete_topics(
         raise BusError(f"cannot delete topics at {brokers} ({one_line(error)})") from error
     finally:
         admin.close()
+
+
+def offsets_since(
+    brokers: str, topic: str, since_ms: int, timeout: float = PATIENCE_S, security: KafkaSecurity = NO_SECURITY
+) -> dict[TopicPartition, int]:
+    """Of each partition the first offset whose record is of that time or later; its end when there is none.
+
+    Raises:
+        BusError: the cluster cannot be reached, or the topic does not exist.
+    """
+    known = list_topics(brokers, timeout=timeout, security=security)
+    if topic not in known:
+        raise BusError(f"topic {topic} does not exist at {brokers}")
+    partitions = [KafkaPartition(topic, number) for number in range(known[topic])]
+    admin = _admin(brokers, timeout, security)
+    try:
+        # the ends first: what comes in between is not passed over
+        ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        found = admin.list_partition_offsets(dict.fromkeys(partitions, since_ms))
+    except (kafka_errors.KafkaError, OSError) as error:
+        raise BusError(f"cannot ask {brokers} for offsets of {topic} ({one_line(error)})") from error
+    finally:
+        admin.close()
+    return {
+        TopicPartition(p.topic, p.partition): found[p].offset if found[p].offset >= 0 else ends[p].offset
+        for p in partitions
+    }

@@ -46,6 +46,14 @@ WORKER_COMMITS = _counter("worker_commits", "Commits by result (ok, refused)", "
 WORKER_READER_DEATHS = _counter("worker_reader_deaths", "Reader actors that died and were started again")
 WORKER_READERS = _gauge("worker_readers_ready", "Reader actors that can take a batch")
 
+DELIVERY_SENT = _counter(
+    "delivery_alerts", "Alerts by target and outcome (delivered, skipped, dead)", "target", "outcome"
+)
+DELIVERY_FAILED = _counter("delivery_failed_tries", "Tries that a target did not acknowledge", "target")
+DELIVERY_BACKLOG = _gauge("delivery_backlog_alerts", "Alerts that a target does not have yet", "target")
+DELIVERY_DELAY = _gauge("delivery_delay_seconds", "Age of the oldest alert that a target does not have yet", "target")
+DELIVERY_UP = _gauge("delivery_target_up", "1 when the last try was acknowledged, 0 when it was not", "target")
+
 
 def render() -> bytes:
     """All metrics as Prometheus text."""

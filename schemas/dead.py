@@ -29,7 +29,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = DEAD_SCHEMA
     dead_id: str
     """UUIDv5 of (stage, topic, partition, offset): the same letter sent twice is one letter."""
-    stage: Literal["worker", "tracker", "vehicles", "hotlist", "sink"]
+    stage: Literal["worker", "tracker", "vehicles", "hotlist", "sink", "delivery"]
     reason: DeadReason
     detail: str
     """One line for a person."""

@@ -17,13 +17,16 @@ ALLOWED = {
     "store": {"schemas", "plumbing"},
     "streams": {"store", "schemas", "plumbing"},
     "console": {"store", "schemas", "plumbing"},
-    "fleet": {"schemas", "plumbing", "vision", "cameras", "workers", "store", "streams", "console"},
+    "delivery": {"schemas", "plumbing"},
+    "fleet": {"schemas", "plumbing", "vision", "cameras", "workers", "store", "streams", "console", "delivery"},
 }
 ONLY_HERE = {
     "ray": {"workers/actors.py"},
     "faust": {"streams/app.py", "streams/agents.py", "streams/consuming.py"},
     "chdb": {"store/embedded.py"},
     "clickhouse_driver": {"store/server.py", "store/native.py"},
+    "apprise": {"delivery/senders.py"},
+    "paho": {"delivery/senders.py"},
     "kafka": {
         "plumbing/kafka_bus.py",
         "plumbing/kafka_admin.py",

@@ -22,7 +22,8 @@ _READY = click.option(
 )
 
 
-def _begin(process: str) -> Settings:
+def begin(process: str) -> Settings:
+    """Load the settings and set up the logs of a process."""
     from plumbing.logs import setup_logs
 
     settings = load_settings()
@@ -30,14 +31,16 @@ def _begin(process: str) -> Settings:
     return settings
 
 
-def _announce(path: Path | None, text: str = "ready") -> Callable[[], None]:
-    def announce() -> None:
+def announce(path: Path | None, text: str = "ready") -> Callable[[], None]:
+    """What writes the ready file."""
+
+    def write() -> None:
         if path is not None:
             fresh = path.with_name(f".{path.name}")
             fresh.write_text(text)
             fresh.replace(path)
 
-    return announce
+    return write
 
 
 @click.command()
@@ -54,14 +57,14 @@ def workers(brokers: str | None, wait: float, ready_file: Path | None, speed: st
     from fleet.rooms import kafka_security, worker_settings
     from fleet.running import find_brokers
 
-    settings = _begin("workers")
+    settings = begin("workers")
     address = brokers or find_brokers(settings)
     chosen = worker_settings(settings, address, realtime=speed == "realtime")
     with stop_event() as stop:
         if wait_for_topics(address, wait, stop, kafka_security(settings)):
             from workers.service import run
 
-            run(chosen, stop, _announce(ready_file))
+            run(chosen, stop, announce(ready_file))
 
 
 @click.command()
@@ -75,7 +78,7 @@ def streams(brokers: str | None, wait: float, ready_file: Path | None, store_url
     from fleet.rooms import kafka_security, stream_settings
     from fleet.running import find_brokers, find_store, with_login
 
-    settings = _begin("streams")
+    settings = begin("streams")
     address = brokers or find_brokers(settings)
     store = ""
     if "sink" in settings.stream_roles:
@@ -86,7 +89,7 @@ def streams(brokers: str | None, wait: float, ready_file: Path | None, store_url
     if ready:
         from streams.app import run
 
-        run(chosen, on_ready=_announce(ready_file))
+        run(chosen, on_ready=announce(ready_file))
 
 
 @click.command()
@@ -107,7 +110,7 @@ def store(port: int | None, ready_file: Path | None) -> None:
     from store.owner_request import Access
     from store.retention import apply
 
-    settings = _begin("store")
+    settings = begin("store")
     folder = settings.data_dir / STORE_FOLDER
     with closing(open_store(f"chdb://{folder}", threads=settings.threads)) as embedded:
         migrate(embedded)
@@ -119,7 +122,7 @@ def store(port: int | None, ready_file: Path | None) -> None:
             folder,
             settings.store_host,
             wanted,
-            on_ready=lambda number: _announce(ready_file, str(number))(),
+            on_ready=lambda number: announce(ready_file, str(number))(),
             stop=stop,
             settings=OwnerSettings(threads=settings.threads, access=Access(settings.store_user, secret)),
         )

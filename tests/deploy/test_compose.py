@@ -64,12 +64,12 @@ def test_all_the_parts_are_there() -> None:
         SERVICES
     )
     profiles = {profile for one in SERVICES.values() for profile in one.get("profiles", [])}
-    assert profiles == {"cluster", "gpu", "demo", "live"}
+    assert profiles == {"cluster", "deliver", "gpu", "demo", "live"}
     assert {name for name, one in SERVICES.items() if "cluster" in one.get("profiles", [])} == {"kafka-2", "kafka-3"}
     roles = {SERVICES[name]["environment"]["PLATEFLEET_STREAM_ROLES"] for name in ("tracker", "vehicles", "sink")}
     assert roles == {"tracker", "vehicles", "sink"}
     assert {words[0] for _, words in PLATEFLEET} == {
-        "topics", "migrate", "workers", "streams", "simulate", "publish",
+        "topics", "migrate", "workers", "streams", "deliver", "simulate", "publish",
     }  # fmt: skip
 
 

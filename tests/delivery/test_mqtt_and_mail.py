@@ -1,0 +1,165 @@
+"""MQTT to a real broker, e-mail to a real SMTP server, both on this machine."""
+
+import asyncio
+import email
+import email.policy
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from aiosmtpd.controller import Controller
+from amqtt.broker import Broker
+
+from delivery.forms import Body
+from delivery.senders import MqttSender, NotifySender, Unavailable, in_words
+from delivery.target import Target
+from schemas.alert import Alert
+from schemas.codec import decode_json
+from tests.delivery.places import Place, alert, wait_for
+
+
+class MqttBroker:
+    """amqtt on a thread of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._port = port
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(20)
+
+    async def _start(self) -> None:
+        plugins: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        bind = {"default": {"type": "tcp", "bind": f"127.0.0.1:{self._port}"}}
+        self._broker = Broker({"listeners": bind, "plugins": plugins})
+        await self._broker.start()
+
+    def stop(self) -> None:
+        """Close all connections."""
+        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+
+class Subscriber:
+    """Keeps what comes on a topic."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        self.messages: list[bytes] = []
+        self._subscribed = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = lambda client, data, message: self.messages.append(message.payload)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_mqtt_delivers_and_comes_back(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    place = Place()
+    target = Target("gate", "mqtt", f"mqtt://127.0.0.1:{port}/fleet/alerts", timeout_s=2.0)
+    running = place.start(target)
+    place.raise_(alert(1))
+    wait_for("tried without a broker", lambda: running.courier.status.failed >= 2)
+    broker = MqttBroker(port)
+    try:
+        subscriber = Subscriber(port, "fleet/alerts")
+        wait_for("delivered", lambda: running.courier.status.delivered == 1)
+        place.raise_(alert(2), alert(3))
+        wait_for("delivered", lambda: len(subscriber.messages) >= 2)
+        wait_for("all", lambda: running.courier.status.delivered == 3)
+        plates = {decode_json(raw, Alert).plate for raw in subscriber.messages}
+        assert {"ABC002", "ABC003"} <= plates
+        subscriber.close()
+    finally:
+        broker.stop()
+    place.raise_(alert(4))
+    wait_for("down again", lambda: running.courier.status.state == "down")
+    again = MqttBroker(port)
+    try:
+        subscriber = Subscriber(port, "fleet/alerts")
+        wait_for("delivered", lambda: running.courier.status.delivered == 4)
+        subscriber.close()
+    finally:
+        place.end()
+        again.stop()
+
+
+def test_an_mqtt_broker_that_hangs_is_not_waited_for(free_port: Callable[[], int]) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sender = MqttSender(Target("gate", "mqtt", f"mqtt://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5))
+        with pytest.raises(Unavailable, match="not logged on"):
+            sender.send(alert(1), Body("application/json", b"{}"))
+        sender.close()
+
+
+class Mailbox:
+    """Takes mail; refuses while `full`."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.mails: list[bytes] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.full:
+            return "452 mailbox full"
+        self.mails.append(envelope.content)
+        return "250 OK"
+
+
+@pytest.fixture
+def smtp(free_port: Callable[[], int]) -> Iterator[tuple[Mailbox, int]]:
+    box, port = Mailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield box, port
+    controller.stop()
+
+
+def test_mail_is_tried_until_it_is_taken_and_brings_the_picture(smtp: tuple[Mailbox, int]) -> None:
+    box, port = smtp
+    box.full = True
+    place = Place()
+    url = f"mailto://127.0.0.1:{port}?from=fleet@example.org&to=desk@example.org"
+    running = place.start(Target("mail", "notify", url))
+    place.raise_(alert(1))
+    wait_for("tried", lambda: running.courier.status.failed >= 1)
+    assert running.courier.status.error == "the service did not take it"
+    box.full = False
+    wait_for("delivered", lambda: bool(box.mails))
+    place.end()
+    mail = email.message_from_bytes(box.mails[0], policy=email.policy.default)
+    assert mail["Subject"] == "ALERT high: ABC001"
+    assert mail["To"] == "desk@example.org"
+    parts = {part.get_content_type(): part for part in mail.walk()}
+    evidence = alert(1).evidence
+    assert evidence is not None
+    assert parts["image/jpeg"].get_content() == evidence.crop_jpeg
+    text = next(part for kind, part in parts.items() if kind.startswith("text/")).get_content()
+    assert "look out" in text
+    assert "cam-1" in text
+
+
+def test_an_address_that_apprise_does_not_know_is_said_and_waits() -> None:
+    with pytest.raises(Unavailable, match="none that Apprise knows"):
+        NotifySender(Target("mail", "notify", "nosuch://x")).send(alert(1), Body("", b""))
+
+
+def test_words_for_people() -> None:
+    title, text = in_words(alert(1, "withdrawn", match="unlisted", entry="", lat=None))
+    assert title == "Withdrawn high: ABC001"
+    assert "not on stolen" in text
+    assert "openstreetmap" not in text
+    assert "mlat=52.50000" in in_words(alert(1))[1]
