@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "dead": ("fleet.commands.dead:dead", "Messages that could not be processed: list, replay."),
     "train": ("fleet.commands.train:train", "Train the plate detector or the plate reader."),
     "evaluate": ("fleet.commands.evaluate:evaluate", "Measure the models on real photographs."),
+    "export": ("fleet.commands.export:export", "Write the models as ONNX files, float32 and 8 bits."),
     "doctor": ("fleet.commands.doctor:doctor", "Say what is wrong with this machine's set-up, and how to mend it."),
     "migrate": ("fleet.commands.migrate:migrate", "Bring the store's tables to this version."),
     "topics": ("fleet.commands.topics:topics", "Create the topics that are missing."),

@@ -23,6 +23,7 @@ from fleet.local_kafka import port_in_use
 from fleet.rooms import cores, kafka_security
 from fleet.running import find_running
 from fleet.settings import Settings
+from workers.settings import readers_for
 
 GIB = 2**30
 
@@ -39,7 +40,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Run every check, one after the other; none of them changes anything."""
+    """Run every check, one after the other; none of them changes anything, but a race of the engines is remembered."""
     for name, check in _CHECKS.items():
         try:
             yield from check(settings)
@@ -94,6 +95,7 @@ def _packages(settings: Settings) -> Iterator[Finding]:
     for module, why in (
         ("crc32c", "without it Kafka is ten times slower"),
         ("cv2", "pictures cannot be decoded"),
+        ("onnxruntime", "plates cannot be read"),
         ("av", "videos cannot be decoded"),
         ("ray", "workers cannot run"),
         ("faust", "streams cannot run"),
@@ -177,6 +179,44 @@ def _models(settings: Settings) -> Iterator[Finding]:
             f"{model.version}, {weights.stat().st_size / 2**20:.1f} MiB" if same else f"{weights} is not its card's",
             "" if same else "check the repository out anew",
         )
+
+
+def _engine(settings: Settings) -> Iterator[Finding]:
+    import onnxruntime
+
+    from vision.device import DeviceError
+    from vision.engines import choose_engines
+    from vision.registry import ModelError, find_model
+
+    try:
+        finding, reading = find_model("detector", settings.detector), find_model("reader", settings.reader)
+    except ModelError:
+        return  # told already
+    try:
+        choice = choose_engines(
+            finding,
+            reading,
+            settings.engine,
+            device=settings.device,
+            precision=settings.precision,
+            threads=_reader_threads(settings),
+            cache=settings.cache_dir,
+        )
+    except DeviceError:
+        return  # told already
+    except ModelError as error:
+        yield Finding("engine", "fail", one_line(error), "set PLATEFLEET_ENGINE=auto, or run `platefleet export`")
+        return
+    raced = [
+        f"{kind} " + ", ".join(f"{engine} {value:.1f}" for engine, value in found.items()) + " ms"
+        for kind, found in choice.milliseconds.items()
+    ]
+    yield Finding("engine", "ok", "; ".join([choice.name, *raced, f"ONNX Runtime {onnxruntime.__version__}"]))
+
+
+def _reader_threads(settings: Settings) -> int:
+    """Threads of one reader under `up`: what is chosen depends on them."""
+    return readers_for(cores(settings), realtime=True)[1]
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
@@ -270,6 +310,7 @@ _CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "Java": _java,
     "device": _torch,
     "models": _models,
+    "engine": _engine,
     "store": _store,
     "Kafka": _kafka,
     "ports": _ports,

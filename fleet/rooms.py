@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from delivery.settings import DeliverySettings
 from fleet.settings import Settings
@@ -10,6 +11,9 @@ from schemas.topics import ALERTS, FRAMES, READS, SIGHTINGS
 from store.retention import Retention
 from streams.settings import MatchSettings, StreamSettings, TrackerSettings
 from workers.settings import Limits, ReaderSettings, WorkerSettings, readers_for
+
+if TYPE_CHECKING:
+    from vision.pipeline import PlatePipeline
 
 
 def cores(settings: Settings) -> int:
@@ -31,6 +35,22 @@ def kafka_security(settings: Settings) -> KafkaSecurity:
         ca_file=text(settings.kafka_ca_file),
         certificate_file=text(settings.kafka_certificate_file),
         key_file=text(settings.kafka_key_file),
+    )
+
+
+def load_pipeline(settings: Settings) -> "PlatePipeline":
+    """The networks in this process, on all cores; raises `ModelError` and `DeviceError`."""
+    # torch takes seconds and 350 MB: only who reads plates pays that
+    from vision.pipeline import PlatePipeline
+
+    return PlatePipeline.load(
+        settings.device,
+        settings.precision,
+        cores(settings),
+        settings.detector,
+        settings.reader,
+        engine=settings.engine,
+        cache=settings.cache_dir,
     )
 
 
@@ -58,6 +78,8 @@ def worker_settings(settings: Settings, brokers: str, *, realtime: bool = True) 
         reader=ReaderSettings(
             device=settings.device,
             precision=settings.precision,
+            engine=settings.engine,
+            cache_dir=settings.cache_dir,
             threads=threads,
             detector=settings.detector,
             reader=settings.reader,

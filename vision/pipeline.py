@@ -7,12 +7,12 @@ batch and are handed back to their pictures.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vision.detector import TorchDetector
-from vision.reader import TorchReader
+from vision.engines import Choice, choose_engines, make_detector, make_reader
 from vision.rectify import rectify
 from vision.registry import find_model
 from vision.types import Detector, Image, PlateResult, Reader
@@ -35,7 +35,9 @@ class PlatePipeline:
     def __init__(self, detector: Detector, reader: Reader, model_version: str) -> None:
         self.detector, self.reader = detector, reader
         self.model_version = model_version
-        """Such as `detector-v1.1a2b3c4d+reader-v1.5e6f7a8b`."""
+        """Such as `detector-v1.1a2b3c4d+reader-v1.5e6f7a8b-onnx-int8`; torch goes without saying."""
+        self.choice: Choice | None = None
+        """What runs the networks, where `load` chose it."""
         self.stats = PipelineStats()
 
     @classmethod
@@ -46,18 +48,23 @@ class PlatePipeline:
         threads: int = 1,
         detector: str = "default",
         reader: str = "default",
+        engine: str = "auto",
+        cache: Path | None = None,
     ) -> "PlatePipeline":
         """Load the named models; raises `ModelError` for an unknown or damaged one, `DeviceError` for a device.
 
-        `threads` holds for torch and OpenCV in the whole process.
+        `threads` holds for torch and OpenCV in the whole process; `engine` and `cache` as in `vision.engines`.
         """
         finding, reading = find_model("detector", detector), find_model("reader", reader)
         cv2.setNumThreads(threads)
-        return cls(
-            TorchDetector.from_model(finding, device, precision, threads),
-            TorchReader.load(reading.path, device, precision, threads),
-            f"{finding.version}+{reading.version}",
+        choice = choose_engines(
+            finding, reading, engine, device=device, precision=precision, threads=threads, cache=cache
         )
+        finds = make_detector(finding, choice.detector, device, precision, threads)
+        reads = make_reader(reading, choice.reader, device, precision, threads)
+        pipeline = cls(finds, reads, f"{finds.version}+{reads.version}")
+        pipeline.choice = choice
+        return pipeline
 
     def read(self, images: Sequence[Image], stills: Sequence[bool] | None = None) -> list[list[PlateResult]]:
         """For each picture its plates, surest detection first.

@@ -25,7 +25,13 @@ def plate_pipeline(settings: ReaderSettings) -> Pipeline:
     from vision.pipeline import PlatePipeline
 
     pipeline: Pipeline = PlatePipeline.load(
-        settings.device, settings.precision, settings.threads, detector=settings.detector, reader=settings.reader
+        settings.device,
+        settings.precision,
+        settings.threads,
+        detector=settings.detector,
+        reader=settings.reader,
+        engine=settings.engine,
+        cache=settings.cache_dir,
     )
     return pipeline
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from plumbing.kafka_admin import NO_SECURITY, KafkaSecurity
 
@@ -35,6 +36,10 @@ class ReaderSettings:
     """auto, cpu, cuda or cuda:N."""
     precision: str = "auto"
     """auto, fp32, bf16 or fp16."""
+    engine: str = "auto"
+    """auto, torch, onnx or onnx-int8."""
+    cache_dir: Path | None = None
+    """Folder that keeps which engine was found quickest; None: it is measured at each start."""
     threads: int = 1
     """Threads of the networks and of OpenCV in one reader."""
     detector: str = "default"

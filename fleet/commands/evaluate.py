@@ -17,9 +17,8 @@ from fleet.terminal import print_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(split: str, purpose: str, data: Path | None, baseline: bool, page: Path | None, as_json: bool) -> None:
     """Measure the installed models on real photographs that they never saw."""
-    from fleet.rooms import cores
+    from fleet.rooms import load_pipeline
     from fleet.settings import load_settings
-    from vision.pipeline import PlatePipeline
     from vision.training.data import DEFAULT_ROOT
     from vision.training.evaluate import evaluate as measure
     from vision.training.report_page import write_page
@@ -27,9 +26,7 @@ def evaluate(split: str, purpose: str, data: Path | None, baseline: bool, page: 
     if split == "test" and not purpose:
         raise click.UsageError("say why the test split is opened: --purpose TEXT")
     settings = load_settings()
-    pipeline = PlatePipeline.load(
-        settings.device, settings.precision, cores(settings), settings.detector, settings.reader
-    )
+    pipeline = load_pipeline(settings)
     result = measure(
         "test" if split == "test" else "val",
         pipeline=pipeline,

@@ -25,17 +25,13 @@ def read(paths: tuple[Path, ...], as_json: bool, every: int) -> None:
     and the exit code is 1 at the end.
     """
     from fleet.pictures import expand, pictures
-    from fleet.rooms import cores
+    from fleet.rooms import load_pipeline
     from fleet.settings import load_settings
 
     settings = load_settings()
     files = expand(paths)
     # torch takes seconds: what is wrong with the paths is told before
-    from vision.pipeline import PlatePipeline
-
-    pipeline = PlatePipeline.load(
-        settings.device, settings.precision, cores(settings), settings.detector, settings.reader
-    )
+    pipeline = load_pipeline(settings)
     failed = False
     for path in files:
         for picture, results, milliseconds in _timed(pictures(path, every), pipeline):

@@ -1,0 +1,249 @@
+"""ONNX Runtime beside torch: same numbers in float32, nearly the same plates in 8 bits, and an honest choice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vision import engines
+from vision.detector import GridDetector, TorchDetector
+from vision.device import DeviceError
+from vision.engines import MOST_LOST, Choice, choose_engines, exact_in_8_bits
+from vision.pipeline import PlatePipeline
+from vision.plates import random_plate, render_plate
+from vision.reader import CROP_SIZE, TorchReader
+from vision.rectify import box_corners, rectify
+from vision.registry import ModelError, ModelFolder, find_model, read_folder, sha256_of
+from vision.runtime_onnx import ONNX_ENGINES, OnnxDetector, OnnxEngine, OnnxReader, find_variant
+from vision.training import variants
+from vision.training.evaluate_detector import iou
+from vision.types import Detection, Image
+
+NOWHERE = Path("no photographs here")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelFolder, ModelFolder]:
+    """The committed detector and reader, exported anew on invented plates."""
+    home = tmp_path_factory.mktemp("exported")
+    for kind in ("detector", "reader"):
+        shutil.copytree(find_model(kind).path, home / kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "PICTURES", 12)
+        patch.setattr(variants, "CROPS", 96)
+        told: list[str] = []
+        variants.export(read_folder(home / "detector"), read_folder(home / "reader"), root=NOWHERE, tell=told.append)
+    assert "no photographs" in told[0]
+    return read_folder(home / "detector"), read_folder(home / "reader")
+
+
+def scenes(count: int, seed: int, size: tuple[int, int] = (720, 1280)) -> list[Image]:
+    """Rendered plates on cards before a dull street."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        picture = np.full((*size, 3), (150, 140, 130), np.float32)
+        picture[size[0] // 2 :] = (90, 90, 92)
+        for k in range(3):
+            plate = render_plate(random_plate(rng), int(rng.integers(24, 60)))
+            h, w = plate.shape[:2]
+            y, x = int(rng.integers(40, size[0] - h - 40)), int(k * size[1] / 3 + rng.integers(20, 80))
+            w = min(w, size[1] - x - 10)
+            picture[y - 30 : y + h + 30, max(0, x - 20) : x + w + 20] = (60, 40, 120)
+            picture[y : y + h, x : x + w] = plate[:, :w]
+        noisy = picture + rng.normal(0, 4, picture.shape)
+        found.append(cv2.GaussianBlur(np.clip(noisy, 0, 255).astype(np.uint8), (0, 0), 0.8))
+    return found
+
+
+def clean_plates(count: int, seed: int) -> list[Image]:
+    rng = np.random.default_rng(seed)
+    pictures = [render_plate(random_plate(rng), 96) for _ in range(count)]
+    return [rectify(p, box_corners(0, 0, p.shape[1], p.shape[0]), CROP_SIZE, margin=0.0) for p in pictures]
+
+
+@pytest.mark.parametrize("shape", [(1, 448, 768), (3, 320, 1056), (2, 96, 64)])
+def test_the_detectors_numbers_are_torchs(exported: tuple[ModelFolder, ModelFolder], shape: tuple[int, ...]) -> None:
+    detectors = TorchDetector.from_model(exported[0], "cpu", "fp32"), OnnxDetector.from_model(exported[0], "onnx")
+    pixels = torch.randn(*shape, 3, generator=torch.Generator().manual_seed(1)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        (heat, geometry), (other_heat, other_geometry) = (one._network(pixels) for one in detectors)
+    assert (heat - other_heat).abs().max() < 1e-3
+    assert (geometry - other_geometry).abs().max() < 1e-3
+
+
+def test_the_readers_numbers_and_texts_are_torchs(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    torches, other = TorchReader.load(exported[1], "cpu", "fp32"), OnnxReader.load(exported[1], "onnx")
+    crops = clean_plates(60, seed=71)
+    blurred = [cv2.GaussianBlur(crop, (0, 0), 2.2) for crop in crops[:20]]
+    for part in (crops[:1], crops[1:8], crops + blurred):
+        for one, two in zip(torches._run(part), other._run(part), strict=True):
+            assert np.abs(one - two).max() < 1e-3
+    assert [r.plate for r in torches.read(crops + blurred)] == [r.plate for r in other.read(crops + blurred)]
+    assert other.read([]) == []
+
+
+def test_float32_finds_the_same_plates(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    pictures = [*scenes(4, seed=5), *scenes(3, seed=6, size=(480, 640))]
+    torches = TorchDetector.from_model(exported[0], "cpu", "fp32", threshold=0.25)
+    other = OnnxDetector.from_model(exported[0], "onnx", threshold=0.25)
+    seen = 0
+    for one, two in zip(torches.detect(pictures), other.detect(pictures), strict=True):
+        assert len(one) == len(two)
+        for a, b in zip(one, two, strict=True):
+            assert a.confidence == pytest.approx(b.confidence, abs=1e-3)
+            assert a.corners == pytest.approx(b.corners, abs=0.05)
+        seen += len(one)
+    assert seen >= 7
+
+
+def _matched(sure: list[list[Detection]], all_of: list[list[Detection]]) -> list[bool]:
+    pairs = zip(sure, all_of, strict=True)
+    return [any(iou(one.box, two.box) >= 0.8 for two in others) for ones, others in pairs for one in ones]
+
+
+@pytest.mark.skipif(not exact_in_8_bits(), reason="this processor's 8-bit sums run over")
+def test_8_bits_find_the_same_plates(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    pictures = scenes(24, seed=9)
+
+    def found(make: type[GridDetector], threshold: float, engine: str) -> list[list[Detection]]:
+        return make.from_model(exported[0], engine, threshold=threshold).detect(pictures)  # type: ignore[attr-defined]
+
+    # what one is sure of the other must see; at the threshold itself either may fall to either side
+    sure = found(TorchDetector, 0.4, "cpu"), found(OnnxDetector, 0.4, "onnx-int8")
+    seen = found(TorchDetector, 0.2, "cpu"), found(OnnxDetector, 0.2, "onnx-int8")
+    forth, back = _matched(sure[0], seen[1]), _matched(sure[1], seen[0])
+    assert len(forth) >= 24
+    assert np.mean(forth) >= 0.95
+    assert np.mean(back) >= 0.95
+
+
+@pytest.mark.skipif(not exact_in_8_bits(), reason="this processor's 8-bit sums run over")
+def test_8_bits_read_the_same_texts(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    crops = clean_plates(200, seed=72)
+    torches, small = TorchReader.load(exported[1], "cpu", "fp32"), OnnxReader.load(exported[1], "onnx-int8")
+    same = [a.plate == b.plate for a, b in zip(torches.read(crops), small.read(crops), strict=True)]
+    assert np.mean(same) >= 0.95
+
+
+def test_the_cards_describe_the_files(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    for model in exported:
+        for engine in ONNX_ENGINES:
+            variant = find_variant(model, engine)
+            assert sha256_of(variant.path.read_bytes()) == variant.sha256
+            assert variant.cost is None, "without photographs nothing is said of accuracy"
+        page = (model.path / "card.md").read_text(encoding="utf-8")
+        assert page.count("## Other runtimes") == 1
+        assert page.count("not measured") >= 2
+        small, large = ((model.path / name).stat().st_size for name in ("model-int8.onnx", "model.onnx"))
+        assert small < 0.4 * large
+
+
+@pytest.mark.parametrize("kind", ["detector", "reader"])
+def test_committed_exports_belong_to_the_committed_weights(kind: str) -> None:
+    model = find_model(kind)  # type: ignore[arg-type]
+    for engine in model.card.get("variants", {}):
+        variant = find_variant(model, engine)
+        assert sha256_of(variant.path.read_bytes()) == variant.sha256
+        assert variant.cost is not None
+
+
+def test_a_version_names_its_engine(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
+    names = [str(model.path) for model in exported]
+    pipeline = PlatePipeline.load("cpu", detector=names[0], reader=names[1], engine="onnx-int8", cache=tmp_path)
+    assert pipeline.model_version == "+".join(f"{model.version}-onnx-int8" for model in exported)
+    assert pipeline.choice == Choice("onnx-int8", "onnx-int8", "set")
+    plain = PlatePipeline.load("cpu", detector=names[0], reader=names[1], engine="torch")
+    assert plain.model_version == "+".join(model.version for model in exported)
+    assert not list(tmp_path.iterdir()), "nothing was measured, nothing is kept"
+
+
+def _with(model: ModelFolder, tmp_path: Path, engine: OnnxEngine, **changes: object) -> ModelFolder:
+    folder = tmp_path / model.path.name
+    shutil.copytree(model.path, folder, dirs_exist_ok=True)
+    card = json.loads((folder / "card.json").read_text())
+    card["variants"][engine] |= changes
+    (folder / "card.json").write_text(json.dumps(card))
+    return read_folder(folder)
+
+
+def test_a_variant_that_cannot_be_used_says_why(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
+    stale = _with(exported[0], tmp_path / "a", "onnx", weights="0" * 64)
+    with pytest.raises(ModelError, match="other weights: run `platefleet export"):
+        OnnxDetector.from_model(stale, "onnx")
+    damaged = _with(exported[0], tmp_path / "b", "onnx", sha256="0" * 64)
+    with pytest.raises(ModelError, match="sha256 differs"):
+        OnnxDetector.from_model(damaged, "onnx")
+    broken = _with(exported[1], tmp_path / "c", "onnx", cost="much")
+    with pytest.raises(ModelError, match="does not describe"):
+        OnnxReader.load(broken, "onnx")
+    bare = ModelFolder("bare", tmp_path, {key: exported[0].card[key] for key in ("sha256", "weights")})
+    with pytest.raises(ModelError, match="has no onnx-int8 variant"):
+        choose_engines(bare, exported[1], "onnx-int8")
+
+
+def test_what_is_set_is_taken(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    assert choose_engines(*exported, "torch").detector == "torch"
+    assert choose_engines(*exported, "onnx", device="cpu").reader == "onnx"
+    assert choose_engines(*exported, "auto", device="cpu", precision="fp32") == Choice("torch", "torch", "for fp32")
+    with pytest.raises(DeviceError, match="runs on the processor"):
+        choose_engines(*exported, "onnx-int8", device="cuda")
+    with pytest.raises(ModelError, match="unknown engine 'tensorrt'"):
+        choose_engines(*exported, "tensorrt")
+
+
+def test_8_bits_are_chosen_only_where_their_cost_is_known_and_small(
+    exported: tuple[ModelFolder, ModelFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "exact_in_8_bits", lambda: True)
+    times = {"torch": 9.0, "onnx": 8.0, "onnx-int8": 3.0}
+    monkeypatch.setattr(engines, "_milliseconds", lambda works: {engine: times[engine] for engine in works})
+
+    def chosen(detector_cost: float | None, reader_cost: float | None) -> tuple[str, str]:
+        finding = _with(exported[0], tmp_path, "onnx-int8", cost=detector_cost)
+        reading = _with(exported[1], tmp_path, "onnx-int8", cost=reader_cost)
+        choice = choose_engines(finding, reading, device="cpu")
+        return choice.detector, choice.reader
+
+    assert chosen(None, None) == ("onnx", "onnx")
+    assert chosen(MOST_LOST, -0.4) == ("onnx-int8", "onnx-int8")
+    assert chosen(MOST_LOST + 0.1, 0.0) == ("onnx", "onnx-int8")
+    assert sorted(chosen(0.3, 0.3)) == ["onnx", "onnx-int8"], "together they would lose too much"
+    monkeypatch.setattr(engines, "exact_in_8_bits", lambda: False)
+    assert chosen(0.0, 0.0) == ("onnx", "onnx")
+
+
+def test_a_race_is_run_once_and_again_for_other_models(
+    exported: tuple[ModelFolder, ModelFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    first = choose_engines(*exported, device="cpu", cache=cache)
+    assert first.why == "measured"
+    assert set(first.milliseconds) == {"detector", "reader"}
+    assert all(value > 0 for found in first.milliseconds.values() for value in found.values())
+    raced = []
+
+    def count(*_: object) -> Choice:
+        raced.append(1)
+        return first
+
+    monkeypatch.setattr(engines, "race", count)
+    assert choose_engines(*exported, device="cpu", cache=cache) == first
+    assert not raced
+    choose_engines(*exported, device="cpu", threads=2, cache=cache)
+    choose_engines(_with(exported[0], tmp_path, "onnx-int8", cost=0.0), exported[1], device="cpu", cache=cache)
+    assert len(raced) == (2 if exact_in_8_bits() else 1)
+    (cache / "engines.json").write_text("[broken")
+    assert choose_engines(*exported, device="cpu", cache=cache) == first
+    choose_engines(*exported, device="cpu", cache=tmp_path / "cache" / "engines.json" / "no folder")
+
+
+def test_a_damaged_export_costs_speed_not_the_start(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
+    finding = _with(exported[0], tmp_path, "onnx", sha256="0" * 64)
+    choice = choose_engines(finding, exported[1], device="cpu")
+    assert choice.detector == "torch"
+    assert set(choice.milliseconds["detector"]) == {"torch"}
