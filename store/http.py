@@ -6,7 +6,6 @@ shared by threads through a small pool.
 
 import http.client
 import ssl
-import threading
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -23,9 +22,9 @@ from store.interface import (
     check_rows,
     redact,
 )
+from store.pool import Pool
 from store.values import parameter_text
 
-_POOL = 8
 _CONNECT_SECONDS = 5.0
 KEEPS_AUDIT = "X-Platefleet-Audit"
 """Header of an answer whose sender writes searches down by itself."""
@@ -56,9 +55,7 @@ class HttpStore:
             self._headers["X-ClickHouse-User"] = unquote(parts.username).encode()
         if parts.password:
             self._headers["X-ClickHouse-Key"] = unquote(parts.password).encode()
-        self._idle: list[http.client.HTTPConnection] = []
-        self._lock = threading.Lock()
-        self._closed = False
+        self._pool = Pool(self._connection, http.client.HTTPConnection.close, self._shown)
         self._types: dict[str, dict[str, str]] = {}
 
     def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
@@ -92,7 +89,7 @@ class HttpStore:
         Raises:
             StoreUnavailable: it does not answer.
         """
-        connection, _ = self._take(fresh=True)
+        connection = self._connection()
         try:
             connection.request("GET", "/ping", headers=self._headers)
             return connection.getresponse().headers.get(KEEPS_AUDIT) == "1"
@@ -112,11 +109,7 @@ class HttpStore:
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._pool.close()
 
     def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
         known = self._types.get(table)
@@ -127,31 +120,18 @@ class HttpStore:
             self._types[table] = known
         return pick_types(table, known, columns)
 
-    def _take(self, fresh: bool) -> tuple[http.client.HTTPConnection, bool]:
-        """A connection, and whether it was used before (the other side may have closed it meanwhile)."""
-        with self._lock:
-            if self._closed:
-                raise StoreUnavailable(f"the store client of {self._shown} is closed")
-            if self._idle and not fresh:
-                return self._idle.pop(), True
+    def _connection(self) -> http.client.HTTPConnection:
         if self._https:
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, self._port, timeout=_CONNECT_SECONDS, context=context), False
-        return http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_SECONDS), False
-
-    def _give_back(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            if not self._closed and len(self._idle) < _POOL:
-                self._idle.append(connection)
-                return
-        connection.close()
+            return http.client.HTTPSConnection(self._host, self._port, timeout=_CONNECT_SECONDS, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_SECONDS)
 
     def _post(
         self, options: Mapping[str, object], body: bytes, *, inserting: bool = False, fresh: bool = False
     ) -> bytes:
         target = "/?" + urlencode({"database": self._database, **options})
         while True:
-            connection, used = self._take(fresh)
+            connection, used = self._pool.take(fresh=fresh)
             try:
                 if connection.sock is None:
                     connection.connect()
@@ -169,7 +149,7 @@ class HttpStore:
             if response.will_close:
                 connection.close()
             else:
-                self._give_back(connection)
+                self._pool.give_back(connection)
             return self._checked(response, data, inserting)
 
     def _checked(self, response: http.client.HTTPResponse, data: bytes, inserting: bool) -> bytes:

@@ -5,7 +5,6 @@ pool of connections; one that broke is thrown away, so that the next call connec
 """
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -27,11 +26,11 @@ from store.interface import (
     check_rows,
     redact,
 )
+from store.pool import Pool
 
 MINIMUM_VERSION = (24, 3)
 """The oldest server that the project's migrations run on."""
 
-_POOL = 8
 _BROKEN = (errors.NetworkError, errors.SocketTimeoutError, OSError, EOFError)
 T = TypeVar("T")
 
@@ -74,9 +73,7 @@ class ServerStore:
         }
         self._insert_settings = dict(insert_settings)
         self._minimum = minimum_version
-        self._idle: list[Client] = []
-        self._lock = threading.Lock()
-        self._closed = False
+        self._pool = Pool(self._client, Client.disconnect, self._shown)
         self._types: dict[str, dict[str, str]] = {}
 
     def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
@@ -129,11 +126,7 @@ class ServerStore:
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for client in idle:
-            client.disconnect()
+        self._pool.close()
 
     def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
         known = self._types.get(table)
@@ -143,14 +136,8 @@ class ServerStore:
             self._types[table] = known
         return pick_types(table, known, columns)
 
-    def _take(self, fresh: bool) -> tuple[Client, bool]:
-        """A connection, and whether it was used before (the server may have been restarted meanwhile)."""
-        with self._lock:
-            if self._closed:
-                raise StoreUnavailable(f"the store client of {self._shown} is closed")
-            if self._idle and not fresh:
-                return self._idle.pop(), True
-        return Client(**self._options, settings={"strings_encoding": "utf-8", "server_side_params": True}), False
+    def _client(self) -> Client:
+        return Client(**self._options, settings={"strings_encoding": "utf-8", "server_side_params": True})
 
     def _check_version(self, client: Client) -> None:
         if not client.connection.connected:
@@ -164,7 +151,7 @@ class ServerStore:
 
     def _run(self, work: Callable[[Client], T], *, inserting: bool = False, fresh: bool = False) -> T:
         while True:
-            client, used = self._take(fresh)
+            client, used = self._pool.take(fresh=fresh)
             try:
                 self._check_version(client)
                 result = work(client)
@@ -177,11 +164,7 @@ class ServerStore:
                 if found is None:
                     raise
                 raise found from None
-            with self._lock:
-                if not self._closed and len(self._idle) < _POOL:
-                    self._idle.append(client)
-                    return result
-            client.disconnect()
+            self._pool.give_back(client)
             return result
 
     def _translated(self, error: BaseException, inserting: bool) -> StoreError | None:
