@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
-from fleet.doctor import Finding, examine
+from fleet.doctor import Finding, _engine, examine
 from fleet.local_kafka import HOST
 from fleet.settings import Settings, load_settings
 from vision.registry import DEFAULTS, WEIGHTS
@@ -27,6 +29,7 @@ def test_this_machine_can_run_it(settings: Settings) -> None:
     found = _by_check(settings)
     assert {name: one for name, one in found.items() if one.state == "fail"} == {}
     assert {"Python", "memory", "disk", "Java", "detector", "reader", "store", "device"} <= found.keys()
+    assert found["engine"].found.startswith("detector torch, reader torch (for fp32)")
     assert all(one.mend for one in found.values() if one.state != "ok")
     assert not (settings.data_dir).exists(), "looking changes nothing"
 
@@ -55,3 +58,21 @@ def test_faults_are_named_with_their_cure(tmp_path: Path, monkeypatch: pytest.Mo
     assert "PLATEFLEET_KAFKA_PORT" in found["Kafka's port"].mend
     assert found["Kafka 4.3.0"].state == "warn"
     assert "fetches them" in found["Kafka 4.3.0"].mend
+
+
+def test_the_race_of_the_engines_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = load_settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache", device="cpu", brokers="k:1")
+    told = next(_engine(chosen))
+    assert told.state == "ok"
+    if "measured" in told.found:
+        assert re.search(r"detector torch \d+\.\d.*; reader torch \d+\.\d", told.found)
+    bare = tmp_path / "bare"
+    shutil.copytree(WEIGHTS / DEFAULTS["detector"], bare)
+    card = json.loads((bare / "card.json").read_text())
+    card.pop("variants", None)
+    (bare / "card.json").write_text(json.dumps(card))
+    wanted = load_settings(data_dir=tmp_path / "data", cache_dir=tmp_path, detector=str(bare), engine="onnx-int8")
+    told = next(_engine(wanted))
+    assert (told.state, "bare has no onnx-int8 variant" in told.found) == ("fail", True)
+    assert "platefleet export" in told.mend
