@@ -150,6 +150,17 @@ def test_a_candidate_match_that_further_reads_rule_out_is_withdrawn() -> None:
     assert (gone.status, gone.alert_id) == ("withdrawn", raised.alert_id)
 
 
+def test_a_revision_that_comes_again_changes_nothing_though_the_list_has_changed() -> None:
+    plate = Plate(hotlist("A8C123"))
+    torn = (Candidate("ABC123", 0.6), Candidate("A8C123", 0.35))
+    assert len(plate.take(sighting("ABC123", 1, candidates=torn))) == 1
+    assert [a.status for a in plate.take(sighting("ABC123", 2))] == ["withdrawn"]
+    plate.listed.put_rules(HotlistRules(hotlist_id="stolen", ocr_equivalent=1, updated_at=from_ms(T)))
+    assert plate.take(sighting("ABC123", 2)) == [], "revision 2 has said that it is withdrawn"
+    (again,) = plate.take(sighting("ABC123", 3))
+    assert (again.status, again.match, again.revision) == ("raised", "equivalent", 3)
+
+
 def at(minutes: float, number: int, revision: int = 1, **more: object) -> Sighting:
     place = {"lat": 52.0, "lon": 13.0, "confidence": 0.9}
     seen = from_ms(T + round(minutes * 60_000))
