@@ -106,6 +106,8 @@ class HotlistRules(msgspec.Struct, frozen=True, kw_only=True):
     """So many characters may be ones that a reader takes for each other, such as 0 and O."""
     differences: Count = 0
     """So many characters may differ, be missing, or be too many."""
+    near_from: Annotated[int, msgspec.Meta(ge=0, le=16)] = 4
+    """Both only for entries of so many characters at least: a short one is near to too many plates."""
     threshold: Probability | None = None
     """Least match probability of an alert. Not set: what the text itself meets always alerts, a candidate from
     PLATEFLEET_CANDIDATE_THRESHOLD on, what is missing on an allow list from 0.8 on."""

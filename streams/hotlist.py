@@ -193,7 +193,7 @@ class Hotlist:
             self._exact[entry.entry] = entry
         else:
             self._exact[entry.entry] = (*(known if isinstance(known, tuple) else (known,)), entry)
-        shelf = _shelf(self.rules(entry.hotlist_id))
+        shelf = _shelf(self.rules(entry.hotlist_id), entry)
         if shelf is not None:
             self._nearly[shelf].put(entry)
 
@@ -232,7 +232,9 @@ class Hotlist:
 
     def _move(self, before: HotlistRules, after: HotlistRules) -> None:
         """The list's entries go from one index to another."""
-        if _shelf(before) != _shelf(after):
+        if any(
+            getattr(before, name) != getattr(after, name) for name in ("differences", "ocr_equivalent", "near_from")
+        ):
             self._moving.append(self._moves(after.hotlist_id))
             if len(self._entries) <= _AT_ONCE:
                 self.catch_up()
@@ -241,11 +243,11 @@ class Hotlist:
         keys = [key for key, entry in self._entries.items() if entry.hotlist_id == hotlist_id]
         for count, key in enumerate(keys, start=1):
             entry = self._entries.get(key)
-            shelf = _shelf(self.rules(hotlist_id))
+            shelf = _shelf(self.rules(hotlist_id), entry) if entry is not None else None
             for nearly in self._nearly.values():
                 if nearly.shelf != shelf:
                     nearly.remove(key)
-            if entry is not None and shelf is not None and not entry.is_pattern:
+            if entry is not None and shelf is not None:
                 self._nearly[shelf].put(entry)
             if count % _AT_ONCE == 0:
                 yield
@@ -274,7 +276,7 @@ class Hotlist:
         for nearly in self._nearly.values():
             for entry in nearly.near(text):
                 rules = self.rules(entry.hotlist_id)
-                if entry.entry == text or _shelf(rules) != nearly.shelf:
+                if entry.entry == text or _shelf(rules, entry) != nearly.shelf:
                     continue
                 if within(entry.entry, text, rules.ocr_equivalent, 0):
                     yield entry, "equivalent"
@@ -348,9 +350,11 @@ class Hotlist:
         return _probability(entry, sighting.plate, texts)
 
 
-def _shelf(rules: HotlistRules) -> Shelf | None:
-    """The index that a list needs; None: its texts must be equal."""
+def _shelf(rules: HotlistRules, entry: HotlistEntry) -> Shelf | None:
+    """The index that an entry needs; None: it is met to the letter."""
     if not rules.differences and not rules.ocr_equivalent:
+        return None
+    if entry.is_pattern or len(entry.entry) < rules.near_from:
         return None
     return rules.differences, rules.ocr_equivalent > 0
 

@@ -310,6 +310,7 @@ def remove(entries: tuple[str, ...], hotlist_id: str, as_json: bool) -> None:
 @click.option("--cool-down-metres", "cool_down_m", type=click.FloatRange(min=0), help="What the same place is.")
 @click.option("--ocr-equivalent", type=click.IntRange(0, 2), help="So many look-alikes may stand for each other.")
 @click.option("--differences", type=click.IntRange(0, 2), help="So many characters may differ.")
+@click.option("--near-from", type=click.IntRange(0, 16), help="... of entries of so many characters at least.")
 @click.option("--threshold", help="Least match probability of an alert, 0 to 1.")
 @click.option("--remove", "drop", is_flag=True, help="Take the rules away: the defaults hold.")
 @_JSON

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from delivery.target import FORMS, Kind
 from fleet.local_kafka import LocalKafka
 from fleet.rooms import delivery_settings
 from fleet.settings import PREFIX, SettingsError, load_settings
+from fleet.targets import TargetSettings
 from fleet.topic_reader import read_topic
 from plumbing.kafka_admin import NO_SECURITY, create_topics
 from plumbing.kafka_bus import KafkaBusProducer
@@ -80,6 +84,12 @@ def test_a_target_needs_a_plain_name(clean: Path) -> None:
     (clean / "platefleet.toml").write_text('[targets."a b"]\nurl = "http://x.example/"\n')
     with pytest.raises(SettingsError, match="targets"):
         load_settings()
+
+
+def test_the_page_names_every_field_of_a_target_and_every_kind_and_form() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text("utf-8")
+    for word in (*TargetSettings.model_fields, *get_args(Kind), *FORMS):
+        assert re.search(rf"\b{word}\b", page), word
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fleet.commands.hotlist import rules as rules_command
 from fleet.errors import CommandError
 from fleet.hotlist_files import read_entries, read_file, write_file
 from fleet.hotlist_rules import change_rules, parse_hours, read_area
@@ -207,3 +208,11 @@ def test_an_area_must_enclose_something(tmp_path: Path, text: str) -> None:
 def test_hours_go_round_the_week() -> None:
     assert parse_hours("sat-mon 08:00-12:00").days == ("sat", "sun", "mon")
     assert parse_hours("08:00-24:00").days == ()
+
+
+def test_the_page_names_every_option_of_the_rules() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "hotlists.md").read_text("utf-8")
+    for option in rules_command.params:
+        name = option.opts[0]
+        if name.startswith("--") and name not in ("--json", "--remove"):
+            assert f"`{name}" in page, name

@@ -150,6 +150,13 @@ def test_look_alikes_and_differences_add_up() -> None:
     assert match(listed, "ABCI24") == [], "two look-alikes and a difference"
 
 
+def test_short_entries_are_met_to_the_letter() -> None:
+    listed = hotlist(rules(differences=1, near_from=6), entry("ABC12"), entry("ABC123"))
+    assert [h.entry.entry for h in match(listed, "ABC12X")] == ["ABC123"]
+    listed.apply(b"stolen/", encode_json(rules(differences=1, near_from=0)))
+    assert [h.entry.entry for h in match(listed, "ABC12X")] == ["ABC12", "ABC123"]
+
+
 def test_rules_that_come_after_the_entries_hold_and_those_that_go_do_not() -> None:
     listed = hotlist(entry("A8C123"), entry("A8C123", "other"))
     assert match(listed) == []
