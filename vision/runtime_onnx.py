@@ -120,12 +120,20 @@ class OnnxDetector(GridDetector):
     ) -> "OnnxDetector":
         """From a folder that the registry has read; `threads` holds for torch, which prepares, in the whole process."""
         torch.set_num_threads(threads)
+        run = open_session(find_variant(model, engine), threads)
+        return cls.from_run(model, run, f"{model.version}-{engine}", threshold)
+
+    @classmethod
+    def from_run(
+        cls, model: ModelFolder, run: Run, version: str = "", threshold: float | None = None
+    ) -> "OnnxDetector":
+        """Any network of the model's shape behind the model's card."""
         return cls(
-            detector_forward(open_session(find_variant(model, engine), threads)),
+            detector_forward(run),
             _PROCESSOR,
             threshold=model.card["threshold"] if threshold is None else threshold,
             tiles=model.card["tiles"],
-            version=f"{model.version}-{engine}",
+            version=version,
         )
 
 
@@ -137,12 +145,17 @@ class OnnxReader(RowReader):
         """From a folder with `card.json` and the exported file; raises `ModelError`."""
         model = folder if isinstance(folder, ModelFolder) else read_folder(folder)
         torch.set_num_threads(threads)
+        return cls.from_run(model, open_session(find_variant(model, engine), threads), f"{model.version}-{engine}")
+
+    @classmethod
+    def from_run(cls, model: ModelFolder, run: Run, version: str = "") -> "OnnxReader":
+        """Any network of the model's shape behind the model's card."""
         return cls(
-            reader_forward(open_session(find_variant(model, engine), threads)),
+            reader_forward(run),
             tuple(model.card["architecture"]["regions"]),
             _PROCESSOR,
             temperature=float(model.card.get("temperature", 1.0)),
-            version=f"{model.version}-{engine}",
+            version=version,
         )
 
 
