@@ -264,9 +264,7 @@ def main() -> int:
         print(json.dumps(result))
         return 0
     console = Console()
-    table = Table(
-        "messages", "block", "threads", "rows", "rows/s", "engine alone", "ratio", "us CPU a row, before insert"
-    )
+    table = Table("messages", "block", "threads", "rows", "rows/s", "engine alone", "ratio", "CPU us: rows", "insert")
     for one in result["inserts"]:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in one.values()))
     console.width = max(console.width, 110)
