@@ -69,10 +69,11 @@ def number(store: Store, sql: str) -> float:
     return float(store.query_raw(sql, "TSV"))
 
 
-def fill(store: Store, total: int) -> float:
+def fill(store: Store, total: int) -> float | None:
     """Let the engine itself make rows up to `total`, then merge each month to one part, as it does by itself when
-    the month is over; seconds that it took, without the copy for the yardstick."""
+    the month is over; seconds that it took, without the copy for the yardstick, None when there were rows already."""
     have = int(number(store, "SELECT count() FROM sightings_raw"))
+    empty = have == 0
     began = time.perf_counter()
     while have < total:
         count = min(CHUNK, total - have)
@@ -80,8 +81,8 @@ def fill(store: Store, total: int) -> float:
         store.execute(FILL.format(days=DAYS, first=have, count=count, plates=plates, cameras=CAMERAS))
         have += count
     for table in TABLES:
-        store.execute(f"OPTIMIZE TABLE {table} FINAL")
-    seconds = time.perf_counter() - began
+        store.execute(f"OPTIMIZE TABLE {table} FINAL SETTINGS optimize_skip_merged_partitions = 1")
+    seconds = time.perf_counter() - began if empty else None
     if not number(store, "EXISTS TABLE plain"):
         store.execute("CREATE TABLE plain ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM sightings")
         view = str(store.query("SHOW CREATE TABLE co_travellers")[0]["statement"]).partition("\nAS ")[2]
@@ -164,6 +165,22 @@ def questions(plates: list[str]) -> list[Question]:
     ]
 
 
+@dataclass(frozen=True)
+class Timed:
+    """One answer, its lines sorted, and what it took."""
+
+    answer: list[bytes]
+    ms: float
+    cpu_ms: float
+
+
+def _time(store: Store, sql: str, where: str) -> Timed:
+    began, cpu = time.perf_counter(), time.process_time()
+    answer = store.query_raw(f"{sql.replace('{}', where)} {UNCACHED}", "TSV")
+    taken, used = time.perf_counter() - began, time.process_time() - cpu
+    return Timed(sorted(answer.splitlines()), taken * 1000, used * 1000)
+
+
 def ask_all(store: Store) -> list[dict[str, Any]]:
     """Median milliseconds per question, asked with other values each time, and the same of the full scan.
 
@@ -174,28 +191,21 @@ def ask_all(store: Store) -> list[dict[str, Any]]:
     dice = random.Random(5)
     report = []
     for question in questions(plates):
-        times: tuple[list[float], list[float], list[float]] = ([], [], [])
-        for repeat in range(REPEATS + 1):
-            where = question.condition(dice)
-            answers = []
-            # the scan takes long and hardly differs: three of them are enough
-            scans = [question.scan] if repeat <= 3 else []
-            for taken, sql in zip(times, [question.ask, *scans], strict=False):
-                began, cpu = time.perf_counter(), time.process_time()
-                answers.append(store.query_raw(f"{sql.replace('{}', where)} {UNCACHED}", "TSV"))
-                if repeat:  # the first of each warms up
-                    taken.append((time.perf_counter() - began) * 1000)
-                    if sql == question.ask:
-                        times[2].append((time.process_time() - cpu) * 1000)
-            if scans and sorted(answers[0].splitlines()) != sorted(answers[1].splitlines()):
-                raise RuntimeError(f"{question.name}: view and full scan disagree where {where}: {answers}")
-        ms, scan = statistics.median(times[0]), statistics.median(times[1])
+        wheres = [question.condition(dice) for _ in range(REPEATS + 1)]
+        # the first of each warms up; the scan takes long and hardly differs: three of them are enough
+        asked = [_time(store, question.ask, where) for where in wheres]
+        scanned = [_time(store, question.scan, where) for where in wheres[:4]]
+        for where, one, other in zip(wheres, asked, scanned, strict=False):
+            if one.answer != other.answer:
+                raise RuntimeError(f"{question.name}: view and full scan disagree where {where}")
+        ms = statistics.median(one.ms for one in asked[1:])
+        scan = statistics.median(one.ms for one in scanned[1:])
         report.append(
             {
                 "question": question.name,
                 "target_ms": question.target_ms,
                 "ms": round(ms, 1),
-                "cpu_ms": round(statistics.median(times[2]), 1),
+                "cpu_ms": round(statistics.median(one.cpu_ms for one in asked[1:]), 1),
                 "scan_ms": round(scan, 1),
                 "ratio": round(scan / ms, 1),
             }
@@ -212,7 +222,7 @@ def measure(total: int, folder: Path) -> dict[str, Any]:
         count = int(number(store, "SELECT count() FROM sightings_raw"))
         return {
             "rows": count,
-            "fill_seconds": round(seconds, 1),
+            "fill_seconds": None if seconds is None else round(seconds, 1),
             "plates": int(number(store, "SELECT count() FROM plates")),
             "parts": int(number(store, f"SELECT count() {parts}")),
             "bytes_per_row": round(number(store, f"SELECT sum(bytes_on_disk) {parts}") / count, 1),
@@ -229,9 +239,11 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(*("" if value is None else str(value) for value in one.values()))
     console = Console()
     console.print(table)
+    if result["fill_seconds"] is not None:
+        console.print(f"filled and merged in {result['fill_seconds']} s")
     console.print(
-        f"{result['plates']:,} plates, filled and merged in {result['fill_seconds']} s; {result['bytes_per_row']} "
-        f"bytes per sighting on disk in both orders, in {result['parts']} parts"
+        f"{result['plates']:,} plates; {result['bytes_per_row']} bytes per sighting on disk in both orders, in "
+        f"{result['parts']} parts"
     )
 
 
