@@ -3,7 +3,6 @@
 Comes in: rows as dicts and the table's column types, or an answer in Native. Goes out: bytes, or dicts.
 """
 
-import contextlib
 import io
 import struct
 from collections.abc import Callable, Sequence
@@ -96,17 +95,18 @@ def _inner(spec: str, name: str) -> str:
     return inner
 
 
-def _all_ticks(scale: int, values: Sequence[Any]) -> Sequence[Any]:
-    """`_ticks` of a whole column; in milliseconds, which are most of ours, without a call for each value."""
-    kinds = set(map(type, values))
-    if kinds <= {int}:
-        return values
-    if kinds == {datetime} and scale == 3:
-        with contextlib.suppress(TypeError):  # one is naive
-            passed = [value - _EPOCH for value in values]
-            return [(one.days * 86_400 + one.seconds) * 1000 + one.microseconds // 1000 for one in passed]
-    convert = _ticks(scale)
-    return [convert(value) for value in values]
+def _milliseconds(values: Sequence[Any]) -> bytes | None:
+    """A whole column of aware datetimes as DateTime64(3), rounded down; None: they are of another kind, go by value."""
+    if set(map(type, values)) != {datetime}:
+        return None
+    try:
+        passed = [value - _EPOCH for value in values]
+    except TypeError:  # one is naive
+        return None
+    days = np.array([one.days for one in passed], "<i8")
+    seconds = np.array([one.seconds for one in passed], "<i8")
+    microseconds = np.array([one.microseconds for one in passed], "<i8")
+    return bytes(((days * 86_400 + seconds) * 1000 + microseconds // 1000).tobytes())
 
 
 def _scale(spec: str) -> int | None:
@@ -235,10 +235,21 @@ def encode(table: str, types: Types, rows: Sequence[Row]) -> bytes:
         try:
             _write_block(types, rows, sink)
         except _WRITE_ERRORS as error:
-            # the slow way names the value at fault
-            columns = columns_of(table, types, rows)
-            raise bad_value(table, types, columns, error) from None
+            raise _bad_row(table, types, rows, error) from None
         return b"".join(sink.parts)
+
+
+def _bad_row(table: str, types: Types, rows: Sequence[Row], error: Exception) -> StoreRejected:
+    """Find the value that could not be written, one by one, and say which it is."""
+    context = _context()
+    for name, spec in types:
+        for number, row in enumerate(rows):
+            try:
+                _write(context, name, spec, [row[name]], BufferedSocketWriter(_Sink(), 4096))
+            except _WRITE_ERRORS:
+                shown = repr(row[name])[:80]
+                return StoreRejected(f"{table}.{name}: {shown} is no {spec}", column=name, row=number)
+    return StoreRejected(f"{table}: {error}")
 
 
 def _write_block(types: Types, rows: Sequence[Row], sink: _Sink) -> None:
@@ -254,12 +265,15 @@ def _write_block(types: Types, rows: Sequence[Row], sink: _Sink) -> None:
 def _write(context: Context, name: str, spec: str, values: Sequence[Any], buffer: BufferedSocketWriter) -> None:
     """One column. Tuples and arrays of them go part by part, each part a column: half the time of doing so by value
     (measured)."""
-    if (scale := _scale(spec)) is not None:
-        values = _all_ticks(scale, values)
-    elif spec == "UUID" and (packed := _uuids(values)) is not None:
+    packed = None
+    if _scale(spec) == 3:
+        packed = _milliseconds(values)
+    elif spec == "UUID":
+        packed = _uuids(values)
+    if packed is not None:
         buffer.write(packed)
         return
-    elif spec.startswith("Array(Tuple("):
+    if spec.startswith("Array(Tuple("):
         flat = list(chain.from_iterable(values))
         if set(map(type, flat)) <= {tuple}:
             buffer.write(struct.pack(f"<{len(values)}Q", *accumulate(map(len, values))))
@@ -268,7 +282,8 @@ def _write(context: Context, name: str, spec: str, values: Sequence[Any], buffer
     elif spec.startswith("Tuple(") and set(map(type, values)) <= {tuple}:
         _write_parts(context, name, spec, values, buffer)
         return
-    if scale is None and (convert := writer_for(spec)) is not None:
+    convert = writer_for(spec)
+    if convert is not None:
         values = [convert(value) for value in values]
     # a copy where it is not ours: the driver changes the lists that it writes
     write_column(context, name, spec, list(values), buffer)
@@ -292,9 +307,10 @@ def _uuids(values: Sequence[Any]) -> bytes | None:
 
 def _write_parts(context: Context, name: str, spec: str, values: Sequence[Any], buffer: BufferedSocketWriter) -> None:
     parts = get_inner_columns_with_types(_inner(spec, "Tuple"))
-    columns = list(zip(*values, strict=True)) if values else [()] * len(parts)
-    for (_, kind), column in zip(parts, columns, strict=True):
-        _write(context, name, kind, column, buffer)
+    if not set(map(len, values)) <= {len(parts)}:
+        raise ValueError(f"{name}: want tuples of {len(parts)}")
+    for at, (_, kind) in enumerate(parts):
+        _write(context, name, kind, [value[at] for value in values], buffer)
 
 
 def to_dicts(types: Types, columns: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[dict[str, object]]:

@@ -4,6 +4,8 @@ import gc
 import gzip
 import io
 import zlib
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -250,3 +252,50 @@ def test_arrow_is_there() -> None:
     assert pa.Codec.is_available("zstd")
     assert pa.Codec.is_available("lz4")
     assert pa.Codec.is_available("brotli")
+
+
+AWARE = datetime(2026, 3, 1, 12, 0, 0, 123_999, tzinfo=UTC)
+OLD = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+ID = UUID(int=2**127 + 5)
+PAIRS = "Array(Tuple(a String, b Float64))"
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "found"),
+    [
+        # what goes as a whole column, and the same by value, since one is of another kind
+        ("DateTime64(3, 'UTC')", [AWARE, OLD], [AWARE.replace(microsecond=123_000), OLD.replace(microsecond=999_000)]),
+        ("DateTime64(3, 'UTC')", [AWARE.replace(tzinfo=None), AWARE], [AWARE.replace(microsecond=123_000)] * 2),
+        ("DateTime64(3, 'UTC')", [1500, AWARE], [datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC), None]),
+        ("UUID", [ID, UUID(int=1)], [str(ID), str(UUID(int=1))]),
+        ("UUID", [str(ID), str(UUID(int=1))], [str(ID), str(UUID(int=1))]),
+        ("UUID", [str(ID), ID], [str(ID)] * 2),
+        ("UUID", [ID.hex, "{" + str(ID) + "}"], [str(ID)] * 2),
+        (PAIRS, [[("x", 1.0), ("y", 2.0)], []], [[{"a": "x", "b": 1.0}, {"a": "y", "b": 2.0}], []]),
+        (PAIRS, [[{"b": 1.0, "a": "x"}], [("y", 2.0)]], [[{"a": "x", "b": 1.0}], None]),
+        (PAIRS, [[], []], [[], []]),
+        ("Array(Tuple(a DateTime64(3, 'UTC')))", [[(AWARE,)]], [[{"a": AWARE.replace(microsecond=123_000)}]]),
+        ("Tuple(a Float32, b Nullable(Float32))", [(1.0, None), (2.0, 3.0)], [{"a": 1.0, "b": None}, None]),
+    ],
+)
+def test_values_of_every_kind_go_to_native_and_back(spec: str, values: list[object], found: list[object]) -> None:
+    block = native.encode("t", [("c", spec)], [{"c": value} for value in values])
+    for row, wanted in zip(native.decode(block), found, strict=True):
+        if wanted is not None:
+            assert row["c"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "row"),
+    [
+        ("UUID", [str(ID), "x" * 36], 1),
+        ("DateTime64(3, 'UTC')", [AWARE, "now"], 1),
+        (PAIRS, [[("x", 1.0)], [("x", 1.0, 2.0)]], 1),
+        (PAIRS, [[("x", 1.0)], [("x", "y")]], 1),
+        ("Tuple(a Float32, b Float32)", [(1.0, 2.0), (1.0, None)], 1),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(spec: str, values: list[object], row: int) -> None:
+    with pytest.raises(StoreRejected, match=r"t\.c: ") as caught:
+        native.encode("t", [("c", spec)], [{"c": value} for value in values])
+    assert (caught.value.column, caught.value.row) == ("c", row)
