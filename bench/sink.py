@@ -26,7 +26,7 @@ from urllib.parse import urlencode
 from rich.console import Console
 from rich.table import Table
 
-from schemas.codec import decode_json, decode_reads, encode_json, encode_reads
+from schemas.codec import decode_json, encode_json, encode_reads
 from schemas.ids import sighting_id
 from schemas.read import Candidate, FrameReads, PlateRead
 from schemas.sighting import Evidence, Sighting, TrailPoint
@@ -35,6 +35,7 @@ from store.collector import collector_waiting
 from store.embedded import INSERT_SETTINGS
 from store.interface import Row, Store
 from store.native import encode
+from store.reads import rows_of_reads
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
@@ -142,9 +143,7 @@ def read_blocks(messages: list[bytes]) -> Blocks:
     found: list[Row] = []
     with collector_waiting():
         for data in messages:
-            message = decode_reads(data)
-            assert isinstance(message, FrameReads)
-            found += rows.read_rows(message)
+            found += rows_of_reads(data)
     return {rows.READS: found}
 
 

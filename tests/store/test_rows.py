@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import T0, alert, camera, dead, frame_reads, plate_read, sighting
 
-from schemas.read import Candidate
+from schemas.codec import SchemaError, encode_reads
+from schemas.read import Candidate, CloseTracks
 from schemas.sighting import TrailPoint
 from store import Store, migrate, open_store, rows
+from store.reads import rows_of_reads
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +176,13 @@ def test_time_differences_survive_to_the_millisecond(store: Store) -> None:
     store.insert(rows.SIGHTINGS, [row], token="ms")
     found = store.query("SELECT opened_at FROM sightings WHERE plate = 'TEST500'")
     assert found == [{"opened_at": T0 + timedelta(milliseconds=1)}]
+
+
+def test_reads_that_are_decoded_in_part_give_the_same_rows() -> None:
+    probabilities = ((("T", 0.9), ("7", 0.1)),) * 7
+    whole = frame_reads(reads=(plate_read(char_probs=probabilities), plate_read(plate="", candidates=())), still=True)
+    for message in (whole, frame_reads(reads=()), frame_reads(lat=None, speed=3.5, frame_index=4)):
+        assert rows_of_reads(encode_reads(message)) == rows.read_rows(message)
+    assert rows_of_reads(encode_reads(CloseTracks(camera_id="cam-1", seq=7, sent_at=1))) == []
+    with pytest.raises(SchemaError, match=r"not a message of fleet\.reads"):
+        rows_of_reads(b"\x93")
