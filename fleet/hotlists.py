@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
+from fleet.terminal import err
 from fleet.topic_reader import read_topic, require_topic
 from plumbing.bus import Sent
 from plumbing.kafka_bus import KafkaBusProducer, KafkaSecurity
-from schemas.codec import decode_json, encode_json
+from schemas.codec import SchemaError, decode_json, encode_json
 from schemas.hotlist import HotlistEntry, HotlistRecord, HotlistRules, WrongHit, normalise_entry, record_type
 from schemas.topics import HOTLIST
 
@@ -62,14 +63,17 @@ class HotlistBus:
         return count
 
     def records(self) -> list[HotlistRecord]:
-        """All that is in force, by key."""
+        """All that is in force, by key. What cannot be read is passed over with a note: the streams do the same."""
         state: dict[bytes, HotlistRecord] = {}
         for record in read_topic(self.brokers, HOTLIST.name, self.security):
             key = record.key or b""
-            if record.value is None:
-                state.pop(key, None)
-            else:
+            state.pop(key, None)
+            if not record.value:
+                continue
+            try:
                 state[key] = decode_json(record.value, record_type(key.decode()))
+            except (SchemaError, UnicodeDecodeError) as error:
+                err.print(f"offset {record.offset} of {HOTLIST.name} is passed over: {error}", markup=False)
         return [state[key] for key in sorted(state)]
 
     def entries(self) -> list[HotlistEntry]:
