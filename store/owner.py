@@ -255,7 +255,10 @@ class _Owner:
             return await self._send(request, query, run, pool, first, query_id)
         finally:
             self._runs.discard(run)
-            await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._control, run.close))
+            await self._close(run)
+
+    async def _close(self, run: Run) -> None:
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._control, run.close))
 
     async def _in_thread(self, pool: ThreadPoolExecutor, run: Run, work: Callable[[], bytes]) -> bytes:
         """`work` in a thread. When the client goes away, the statement is killed and waited for: its connection
@@ -295,6 +298,8 @@ class _Owner:
                 await response.prepare(request)
             if packer:
                 await response.write(packer.finish())
+            # before the answer ends: who has it may use the session again at once
+            await self._close(run)
         except RequestError as error:
             if not response.prepared:
                 raise
