@@ -273,8 +273,8 @@ def add_vehicles(
 def add_sink(app: faust.App, settings: StreamSettings, clock: Clock, store: Store, stop: threading.Event) -> None:
     """Every topic -> the store, in blocks of `flush_rows` or what came in `flush_s`."""
     names = settings.topics
-    topics = (names.reads, names.sightings, names.alerts, names.cameras, names.dead)
-    agents = Agents(app, settings, clock, topics, sparse=[names.cameras])
+    topics = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)
+    agents = Agents(app, settings, clock, topics, sparse=[names.hotlist, names.cameras])
     sink = Sink(settings, store, clock, stop)
     for topic in topics:
         _add_sink_agent(app, agents, sink, topic)

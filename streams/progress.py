@@ -30,7 +30,7 @@ def sources(role: str, topics: Topics = _TOPICS) -> tuple[str, ...]:
         return (topics.reads,)
     if role == "vehicles":
         return (topics.sightings,)
-    return (topics.reads, topics.sightings, topics.alerts, topics.cameras, topics.dead)
+    return (topics.reads, topics.sightings, topics.alerts, topics.hotlist, topics.cameras, topics.dead)
 
 
 class Progress:

@@ -15,6 +15,7 @@ from plumbing.retry import Backoff, retry
 from schemas.alert import Alert
 from schemas.camera import CameraState
 from schemas.codec import SchemaError, decode_dead, decode_json, decode_reads
+from schemas.hotlist import record_type
 from schemas.read import FrameReads
 from schemas.sighting import Sighting
 from store import rows
@@ -71,6 +72,15 @@ def _cameras(record: Record) -> list[Pair]:
     return [(rows.CAMERA_STATES, rows.camera_row(decode_json(record.value, CameraState)))] if record.value else []
 
 
+def _hotlist(record: Record) -> list[Pair]:
+    try:
+        name = (record.key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise SchemaError("bad_value", f"hotlist key: {error}") from error
+    message = decode_json(record.value, record_type(name)) if record.value else None
+    return [(rows.HOTLIST, rows.hotlist_row(name, message, _origin(record)))]
+
+
 def _dead(record: Record) -> list[Pair]:
     letter, _ = decode_dead(record.headers)
     return [(rows.DEAD_LETTERS, rows.dead_row(letter, record.key, record.value))]
@@ -83,6 +93,7 @@ def converters(topics: Topics) -> dict[str, Convert]:
         topics.sightings: _sightings,
         topics.alerts: _alerts,
         topics.cameras: _cameras,
+        topics.hotlist: _hotlist,
         topics.dead: _dead,
     }
 
@@ -130,7 +141,7 @@ class Sink:
             for table, row in self._convert[record.topic](record):
                 yield Line(table, row, record)
         except SchemaError as error:
-            # reads and sightings are captured by the agent that lives on them
+            # reads, sightings and hotlist entries are captured by the agent that lives on them
             if record.topic in (self._topics.alerts, self._topics.cameras):
                 out.append(self._letters.letter(record, "bad_value", str(error)))
         except rows.BadRow as error:

@@ -79,14 +79,20 @@ def _alerted(place: Place, entry: str) -> bool:
 
 
 def _check_rows(store_url: str, last: dict[str, Sighting], alerts: list[Alert]) -> None:
-    rows, reads, raised, crops, dead = ask(
+    rows, reads, raised, crops, dead, entries = ask(
         store_url,
         "SELECT sighting_id, camera_id, plate, frames, revision, status FROM sightings",
         "SELECT count() AS n, uniqExact(camera_id, seq, rank) AS different FROM reads",
         "SELECT alert_id, entry FROM alerts",
         "SELECT uniqExact(sighting_id) AS n FROM crops_raw",
         "SELECT count() AS n FROM dead_letters_raw",
+        "SELECT hotlist_id, entry FROM hotlist ORDER BY entry",
     )
+    assert [(r["hotlist_id"], r["entry"]) for r in entries] == [
+        ("patterns", "ABC1??"),
+        ("stolen", "XYZ981"),
+        ("stolen", "XYZ982"),
+    ]
     assert {(r["sighting_id"], r["plate"], r["frames"], r["revision"]) for r in rows} == {
         (s.sighting_id, s.plate, s.frames, s.revision) for s in last.values()
     }
