@@ -132,7 +132,7 @@ def test_it_reads_real_validation_plates(reader: TorchReader) -> None:
     plates = [p for k, p in enumerate(load_val().plates) if k % 3 == 0]
     reads = reader.read([real_crop(p, CROP_SIZE) for p in plates])
     shares = exact_by_source([p.source for p in plates], [r.plate for r in reads], [p.text for p in plates])
-    assert shares["all"] >= 0.68
+    assert shares["all"] >= 0.84
 
 
 def test_the_card_states_what_the_weights_are(tmp_path: Path) -> None:

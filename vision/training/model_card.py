@@ -91,6 +91,10 @@ def _start(card: Mapping[str, Any]) -> str:
     return f"; from `{start['name']}` (sha256 `{start['sha256'][:8]}`)" if start else ""
 
 
+def _note(card: Mapping[str, Any]) -> str:
+    return f"\n{card['note']}\n" if card.get("note") else ""
+
+
 def card_text(card: Mapping[str, Any]) -> str:
     """The card for people, in Markdown."""
     rows = "\n".join(f"| {name} | {100 * share:.1f} % |" for name, share in card["val"].items())
@@ -109,7 +113,7 @@ legibility. A convolutional network with two row slots and a CTC head, {card["pa
 | data | invented plates (`vision/training/synth.py`) and the `train` split of the sources below |
 | chosen by | the `val` split; `test` was not used |
 | temperature | {card["temperature"]}, expected calibration error {card.get("calibration_error", "not measured")} |
-
+{_note(card)}
 ## Validation: whole text right, on the annotated box
 
 | source | exact |

@@ -27,14 +27,7 @@ from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
-from vision.training.reader_data import (
-    MixSettings,
-    ReplayBuffer,
-    Sample,
-    SampleWorkers,
-    load_real_plates,
-    real_crop,
-)
+from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers, load_real_plates, real_crop
 from vision.training.splicing import Gaps, find_gaps
 
 log = logging.getLogger(__name__)
@@ -164,7 +157,16 @@ class _Run:
         self._check(float(np.mean(losses)) if losses else float("nan"))
         self._save_checkpoint()
         if self.val:
+            self._choose(self.val)
             calibrate(self.config.out, self.val)
+
+    def _choose(self, val: ValSet) -> None:
+        """Keep the last weights instead of those that greedy reading liked best, when production reads no worse."""
+        kept, last = (val.judged(n) for n in (network_of(read_folder(self.config.out)), self.average))
+        right = [float(judged.read(fit_temperature(judged))[1].mean()) for judged in (kept, last)]
+        log.info("whole reading: kept %.4f, last %.4f", *right)
+        if right[1] >= right[0]:
+            self._write()
 
     def _fill(self, least: int) -> None:
         self._steer()
@@ -247,11 +249,13 @@ class _Run:
         if metrics["exact"] > state.best:
             state.best = metrics["exact"]
             state.metrics = {name: share for name, share in metrics.items() if name != "loss"}
-            write_reader_card(
-                self.config.out, self.average, self.architecture, state.step, state.metrics, asdict(self.config)
-            )
-            card = read_folder(self.config.out).card | {"commit": self.commit, "start": self.start}
-            write_card(self.config.out, card)
+            self._write()
+
+    def _write(self) -> None:
+        """The averaged weights as they are now, with their card."""
+        out, state = self.config.out, self.state
+        write_reader_card(out, self.average, self.architecture, state.step, state.metrics, asdict(self.config))
+        write_card(out, read_folder(out).card | {"commit": self.commit, "start": self.start})
 
     def _save_checkpoint(self) -> None:
         path = self.config.out / "checkpoint.pt"
@@ -282,7 +286,7 @@ class _Run:
 def calibrate(folder: Path, val: ValSet) -> float:
     """Fit the temperature of the model in `folder` on the validation plates and complete its card; returns it.
 
-    The card's error is of halves judged by each other's temperature; its shares are those of the whole decoding.
+    The error is of halves judged by each other's temperature; the shares are those of production's reading.
     """
     model = read_folder(folder)
     network = network_of(model)
