@@ -151,16 +151,16 @@ def test_no_pictures_no_detections(detector: TorchDetector) -> None:
     ("text", "region", "size"),
     [("XKT 4821", "US-NY", (62, 31)), ("B 123 XYZ", "RO", (104, 24)), ("ABC1D23", "BR", (90, 30))],
 )  # fmt: skip
-def test_a_rendered_plate_is_found_where_it_is(text: str, region: str, size: tuple[int, int]) -> None:
-    # a plate on a flat card is no vehicle: the network is less sure of it than on any photograph
-    detector = TorchDetector.from_model(find_model("detector"), "cpu", threads=1, threshold=0.25)
+def test_a_rendered_plate_is_found_where_it_is(
+    detector: TorchDetector, text: str, region: str, size: tuple[int, int]
+) -> None:
     w, h = size
     corners = np.array([[600, 420], [600 + w, 424], [600 + w, 424 + h], [600, 420 + h]], np.float32)
     found = detector.detect([with_plate(street(), corners, text, region)])[0]
     assert found, "the plate was not found"
     assert found[0].confidence <= 1
-    assert iou(found[0].box, (600.0, 420.0, float(w), float(h + 4))) > 0.5
-    assert np.abs(found[0].corners - corners).max() < 0.2 * w
+    assert iou(found[0].box, (600.0, 420.0, float(w), float(h + 4))) > 0.6
+    assert np.abs(found[0].corners - corners).max() < 0.12 * w
 
 
 def test_a_batch_finds_what_single_pictures_show() -> None:
@@ -227,4 +227,4 @@ def test_plates_are_found_in_simulated_frames(detector: TorchDetector, drive: Pa
             box = (low[0], low[1], high[0] - low[0], high[1] - low[1])
             found += any(iou(detection.box, box) >= 0.5 for detection in detections)
     assert plates >= 5
-    assert found >= 0.5 * plates
+    assert found >= 0.7 * plates
