@@ -2,8 +2,8 @@
 
     python -m bench.sink [--rows N] [--block N] [--json]
 
-Messages are decoded, made rows and inserted exactly as streams/sink.py does: sightings with their crops (two rows each,
-3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of
+Messages are decoded, made rows and inserted block by block, as a sink does that holds the collector back meanwhile and
+decodes of a read what its row keeps: sightings with their crops (two rows each, 3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of
 ours. Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
 """
 
@@ -126,7 +126,7 @@ def reads_message(dice: random.Random, number: int) -> bytes:
 
 
 def sighting_blocks(messages: list[bytes]) -> Blocks:
-    """As the sink makes them."""
+    """Table -> rows of these messages."""
     found: Blocks = {rows.SIGHTINGS: [], rows.CROPS: []}
     with collector_waiting():
         for number, data in enumerate(messages):
@@ -139,7 +139,7 @@ def sighting_blocks(messages: list[bytes]) -> Blocks:
 
 
 def read_blocks(messages: list[bytes]) -> Blocks:
-    """As the sink makes them."""
+    """Table -> rows of these messages."""
     found: list[Row] = []
     with collector_waiting():
         for data in messages:
