@@ -3,8 +3,9 @@
     python -m bench.sink [--rows N] [--block N] [--json]
 
 Messages are decoded, made rows and inserted block by block, as a sink does that holds the collector back meanwhile and
-decodes of a read what its row keeps: sightings with their crops (two rows each, 3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of
-ours. Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
+decodes of a read what its row keeps: sightings with their crops (two rows each, 3 kB a picture), and reads. The
+yardstick is the engine alone: the same blocks, made before, sent without any work of ours. Target: 50,000 rows/s in
+blocks of 10,000 to 100,000, no more than one insert a second and table.
 """
 
 import argparse
