@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from fleet.errors import CommandError
 from fleet.running import find_store
@@ -94,7 +94,8 @@ def verify_(as_json: bool) -> None:
         for one in found:
             print_json({"chain": one.chain, "rows": one.rows, "head": one.head, "fault": one.fault})
     else:
-        table = Table("chain", "rows", "newest hash", "state")
+        # a hash that is cut off is of no use
+        table = Table("chain", "rows", Column("newest hash", overflow="fold"), "state")
         for one in found:
             table.add_row(one.chain, str(one.rows), one.head, one.fault or "whole")
         out.print(table)

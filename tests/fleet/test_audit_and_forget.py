@@ -58,8 +58,9 @@ def test_a_query_is_in_the_audit_and_a_change_of_the_audit_shows(data_dir: Path)
             "reason": "case 7",
         }
         store.execute("ALTER TABLE audit UPDATE reason = 'none' WHERE number = 1 SETTINGS mutations_sync = 2")
-    verified = run(data_dir, "audit", "verify")
+    verified = run(data_dir, "audit", "verify", COLUMNS="80")
     assert verified.returncode == 1
+    assert "…" not in verified.stdout
     assert "row 1 was changed" in verified.stdout
     with closing(opened(data_dir)) as store:
         store.execute("ALTER TABLE audit UPDATE reason = 'case 7' WHERE number = 1 SETTINGS mutations_sync = 2")
