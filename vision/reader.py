@@ -31,7 +31,7 @@ _EARLY = 3
 _PLACES = (3, 6)
 """Rows and columns of the plate by which its looks are told: a blue band is at the left, a header above."""
 
-SURE = 0.9
+SURE = 0.8
 """Below this confidence a plate is looked at again, in `VIEWS`, and read from all of them together."""
 VIEWS = ((1.06, 1.08, 0.0), (0.95, 0.9, 0.0), (1.0, 1.0, 0.25), (1.0, 1.0, -0.25))
 """Stretched across and down, and leaning (pixels across per pixel down)."""
