@@ -14,12 +14,13 @@ from plumbing.clock import Clock
 from plumbing.retry import Backoff, retry
 from schemas.alert import Alert
 from schemas.camera import CameraState
-from schemas.codec import SchemaError, decode_dead, decode_json, decode_reads
+from schemas.codec import SchemaError, decode_dead, decode_json
 from schemas.hotlist import record_type
-from schemas.read import FrameReads
 from schemas.sighting import Sighting
 from store import rows
+from store.collector import collector_waiting
 from store.interface import Store, StoreMisconfigured, StoreRejected, StoreUnavailable
+from store.reads import rows_of_reads
 from streams.dead import DeadLetters, Outgoing
 from streams.settings import StreamSettings, Topics
 
@@ -50,8 +51,7 @@ def _origin(record: Record) -> rows.Origin:
 
 
 def _reads(record: Record) -> list[Pair]:
-    message = decode_reads(record.value or b"")
-    return [(rows.READS, row) for row in rows.read_rows(message)] if isinstance(message, FrameReads) else []
+    return [(rows.READS, row) for row in rows_of_reads(record.value or b"")]
 
 
 def _sightings(record: Record) -> list[Pair]:
@@ -127,9 +127,10 @@ class Sink:
         """
         out: list[Outgoing] = []
         tables: dict[str, list[Line]] = {}
-        for record in batch:
-            for line in self._lines(record, out):
-                tables.setdefault(line.table, []).append(line)
+        with collector_waiting():
+            for record in batch:
+                for line in self._lines(record, out):
+                    tables.setdefault(line.table, []).append(line)
         for table, lines in tables.items():
             for start in range(0, len(lines), _BLOCK_ROWS):
                 block = lines[start : start + _BLOCK_ROWS]
