@@ -68,10 +68,14 @@ def run(
     for thread in threads:
         thread.start()
     log.info("delivering to %s", ", ".join(target.name for target in settings.targets))
-    on_ready()
-    while not stop.wait(_STATUS_S):
+    told = False
+    while not told or not stop.wait(_STATUS_S):
+        # who is ready can be asked how far it is
         if status_file is not None:
             write_status(status_file, couriers, clock)
+        if not told:
+            on_ready()
+            told = True
     for thread in threads:
         thread.join(_END_S)
         if thread.is_alive():

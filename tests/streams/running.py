@@ -133,8 +133,10 @@ class Process:
     def ready(self) -> Process:
         """Wait until it has its partitions and its state."""
         assert self._child.stdout is not None
-        readable, _, _ = select.select([self._child.stdout], [], [], 60)
-        line = self._child.stdout.readline() if readable else b""
+        # not select(): a long test run may hold more than 1,024 files
+        answer = select.poll()
+        answer.register(self._child.stdout, select.POLLIN)
+        line = self._child.stdout.readline() if answer.poll(60_000) else b""
         if line != b"ready\n":
             self.kill()
             raise AssertionError(f"the streams did not come up: {self.log.read_text()[-3000:]}")
