@@ -197,9 +197,10 @@ async def _run(
                 watch.result()
         finally:
             stop_sink.set()
+            crashed = watch.done() and watch.exception() is not None
             for task in (watch, wait):
                 task.cancel()
-            await _end(apps, follower)
+            await _end(apps, follower, status=int(crashed))
             if opened is not None and store is None:
                 opened.close()
 
@@ -225,15 +226,19 @@ def _is_ready(app: faust.App) -> bool:
     return bool(app.consumer.assignment()) and not app.rebalancing and app.tables.actives_ready
 
 
-async def _end(apps: list[faust.App], follower: HotlistFollower) -> None:
-    """Stop all; what hangs is left behind, since everything unacknowledged is read again."""
+async def _end(apps: list[faust.App], follower: HotlistFollower, status: int) -> None:
+    """Stop all; what hangs is left behind, since everything unfinished is read again.
+
+    Args:
+        status: of the process when something hangs: a crash must not look like an orderly end.
+    """
     await follower.stop()
     tasks = [asyncio.create_task(app.stop()) for app in apps]
     _, late = await asyncio.wait(tasks, timeout=_STOP_S)
     if late:
         log.warning("streams: %d of %d apps did not stop in %.0f s; ending without them", len(late), len(apps), _STOP_S)
         logging.shutdown()
-        os._exit(0)
+        os._exit(status)
 
 
 @contextlib.contextmanager
