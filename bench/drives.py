@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from cameras.simulator import simulate
-from fleet.score import Pass, Seen, read_truth, score
+from fleet.score import SLACK_MS, Pass, Seen, apart, read_truth, score
+from vision.training.evaluate_detector import Box, iou
 
 _COVERS = 0.3
 _HARD = 0.8
 """Passes whose single reads are right less often than this are those that a vote is for."""
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,6 @@ class Tally:
         """Add to the sums."""
         for name, value in more.items():
             self.counts[name] += value  # type: ignore[assignment]
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes (x, y, width, height), 0..1."""
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    shared = max(0.0, w) * max(0.0, h)
-    whole = a[2] * a[3] + b[2] * b[3] - shared
-    return shared / whole if whole > 0 else 0.0
 
 
 def box_of(corners: Sequence[Sequence[float]]) -> Box:
@@ -85,7 +76,7 @@ def reads_of_passes(
     for read in reads:
         key = (read["camera_id"], int(read["seq"]))
         box = tuple(float(v) for v in read["box"])
-        near = [(overlap(box, other), vehicle) for other, vehicle in plates[key]]  # type: ignore[arg-type]
+        near = [(iou(box, other), vehicle) for other, vehicle in plates[key]]  # type: ignore[arg-type]
         if not near or max(near)[0] < _COVERS:
             continue
         for number, one in of_vehicle[key[0], max(near)[1]]:
@@ -166,12 +157,10 @@ def judge(folder: Path, rows: dict[str, list[dict[str, Any]]], tally: Tally) -> 
     right = {number for number, one in enumerate(passes) if _right(one, seen)}
     judge_votes(passes, reads, right, tally)
     alerts = Counter((a["id"], a["entry"]) for a in rows["alerts"] if a["status"] == "raised")
-    of_plate: dict[str, set[str]] = defaultdict(set)
-    for one in seen:
-        of_plate[one.plate].add(one.sighting_id)
-    sure = [one for number, one in taken if any(read.text == one.plate for read in reads[number])]
-    alerted = [one for one in sure if one.legible_frames > 0 and _alerts(one, seen, alerts) == 1]
-    wanted = [one for one in sure if one.legible_frames > 0]
+    wanted = [
+        one for number, one in taken if one.legible_frames > 0 and any(read.text == one.plate for read in reads[number])
+    ]
+    alerted = [_alerts(one, seen, alerts) for one in wanted]
     tally.add(
         drives=1,
         passes=len(passes),
@@ -185,8 +174,8 @@ def judge(folder: Path, rows: dict[str, list[dict[str, Any]]], tally: Tally) -> 
         invented=len(result.invented),
         bonus=result.bonus,
         wanted=len(wanted),
-        alerted_once=len(alerted),
-        alerted_twice=sum(_alerts(one, seen, alerts) > 1 for one in wanted),
+        alerted_once=sum(count == 1 for count in alerted),
+        alerted_twice=sum(count > 1 for count in alerted),
     )
 
 
@@ -195,9 +184,7 @@ def _right(one: Pass, seen: Iterable[Seen]) -> bool:
 
 
 def _meets(one: Pass, s: Seen) -> bool:
-    return (
-        s.camera_id == one.camera_id and s.first_seen <= one.last_seen + 1500 and s.last_seen >= one.first_seen - 1500
-    )
+    return s.camera_id == one.camera_id and apart(s, one) <= SLACK_MS
 
 
 def _alerts(one: Pass, seen: Iterable[Seen], alerts: Counter[tuple[str, str]]) -> int:

@@ -17,7 +17,7 @@ from schemas.ids import alert_id
 from schemas.read import Candidate, Point
 from schemas.sighting import Evidence, Sighting
 from streams.hotlist import Hotlist
-from streams.vehicle import Raised, make_alert
+from streams.vehicle import make_alert, raised_of
 
 Ask = Callable[[str], bytes]
 """SQL -> the answer in JSONEachRow."""
@@ -114,16 +114,7 @@ def look_back(
                 if hit.entry.key not in wanted:
                     continue
                 name = alert_id(hit.entry.hotlist_id, hit.entry.entry, sighting.sighting_id)
-                raised = Raised(
-                    hit.entry.hotlist_id,
-                    hit.entry.entry,
-                    hit.match,
-                    hit.probability,
-                    hit.priority,
-                    hit.reason,
-                    owner=hit.owner,
-                )
-                alert = make_alert(name, raised, sighting, "raised", now_ms)
+                alert = make_alert(name, raised_of(hit), sighting, "raised", now_ms)
                 alerts[name] = msgspec.structs.replace(alert, look_back=True)
     return sorted(alerts.values(), key=lambda a: (a.seen_at, a.alert_id))
 

@@ -108,9 +108,9 @@ def score(passes: Sequence[Pass], sightings: Iterable[Seen]) -> Score:
     for seen in sightings:
         result.sightings += 1
         near = [
-            (distance(seen.plate, one.plate), _apart(seen, one), number)
+            (distance(seen.plate, one.plate), apart(seen, one), number)
             for number, one in of_camera[seen.camera_id]
-            if _apart(seen, one) <= SLACK_MS
+            if apart(seen, one) <= SLACK_MS
         ]
         near = [one for one in near if one[0] <= len(seen.plate) // 2]
         if near:
@@ -123,7 +123,7 @@ def score(passes: Sequence[Pass], sightings: Iterable[Seen]) -> Score:
     return result
 
 
-def _apart(seen: Seen, one: Pass) -> int:
+def apart(seen: Seen, one: Pass) -> int:
     """Milliseconds between the two; 0 when they overlap."""
     return max(0, one.first_seen - seen.last_seen, seen.first_seen - one.last_seen)
 

@@ -45,7 +45,7 @@ class _Blind(dict[TP, int | None]):
 
 
 class Consumer(aiokafka.Consumer):
-    """Commits what `positions` says is done, and tells it what is assigned, sought and handed over."""
+    """Commits what `positions` says is done, and tells it what is assigned and where it begins."""
 
     logger = logging.getLogger("faust.consumer")
 

@@ -39,6 +39,12 @@ class Raised(msgspec.Struct, array_like=True):
     """The alert itself while a cool-down holds it back."""
 
 
+def raised_of(hit: Hit) -> Raised:
+    """What an alert for the hit must remember."""
+    entry = hit.entry
+    return Raised(entry.hotlist_id, entry.entry, hit.match, hit.probability, hit.priority, hit.reason, owner=hit.owner)
+
+
 class Told(msgspec.Struct, array_like=True, frozen=True):
     """When and where an alert was sent, for cool-downs."""
 
@@ -167,15 +173,7 @@ def _raise(vehicle: Vehicle, entry: Pass, sighting: Sighting, hits: Sequence[Hit
         known = entry.alerts.get(name)
         if known is not None and not known.withdrawn:
             continue
-        raised = Raised(
-            hit.entry.hotlist_id,
-            hit.entry.entry,
-            hit.match,
-            hit.probability,
-            hit.priority,
-            hit.reason,
-            owner=hit.owner,
-        )
+        raised = raised_of(hit)
         entry.alerts[name] = raised
         alert = make_alert(name, raised, sighting, "raised", now_ms)
         if _cools(vehicle, hit.rules, alert):
