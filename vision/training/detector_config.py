@@ -3,12 +3,12 @@
 Errors: `TrainingError` (a ValueError) for a file that is missing, is not TOML, or holds a key or a type unknown here.
 """
 
-import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vision.detector import DEFAULT_TILES, Architecture
+from vision.training.config_file import frozen, read_settings
 from vision.training.data import Licence
 
 
@@ -61,35 +61,12 @@ _PLACES = frozenset({"out", "data", "device", "resume", "drives"})
 
 def read_config(path: Path, out: Path) -> DetectorTrainConfig:
     """The settings of a TOML file; `architecture` is a table there."""
+    special = {"architecture": _architecture}
+    return read_settings(path, DetectorTrainConfig(out), _PLACES, TrainingError, special)
+
+
+def _architecture(value: Any) -> Architecture:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise TrainingError(f"{path} is not TOML: {error}") from error
-    base = DetectorTrainConfig(out)
-    known = {f.name for f in fields(DetectorTrainConfig)} - _PLACES
-    settings: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in known:
-            raise TrainingError(f"{path}: unknown setting {key!r}; known: {', '.join(sorted(known))}")
-        settings[key] = _typed(path, key, value, getattr(base, key))
-    return replace(base, **settings)
-
-
-def _typed(path: Path, key: str, value: Any, default: Any) -> Any:
-    if key == "architecture":
-        try:
-            return Architecture(**{name: _frozen(item) for name, item in dict(value).items()})
-        except (TypeError, ValueError) as error:
-            raise TrainingError(f"{path}: {key} is no architecture: {error}") from error
-    value = _frozen(value)
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
-    if default is not None and type(value) is not type(default):
-        raise TrainingError(f"{path}: {key} is {value!r}, it must be a {type(default).__name__}")
-    return value
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+        return Architecture(**{name: frozen(item) for name, item in dict(value).items()})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"no architecture: {error}") from error

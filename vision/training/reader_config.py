@@ -4,14 +4,14 @@ Errors: `ConfigError` (a ValueError) for a file that is missing, is not TOML, or
 """
 
 import subprocess
-import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vision.reader import ReaderArchitecture
+from vision.training.config_file import read_settings
 from vision.training.data import REPOSITORY, Licence
 
 CODE = (
@@ -24,6 +24,7 @@ CODE = (
     "vision/reader.py",
     "vision/rectify.py",
     "vision/training/calibrate.py",
+    "vision/training/config_file.py",
     "vision/training/configs/reader.toml",
     "vision/training/data.py",
     "vision/training/evaluate_reader.py",
@@ -89,29 +90,14 @@ _PLACES = frozenset({"out", "data", "device", "resume"})
 
 def read_config(path: Path, out: Path, **overrides: Any) -> ReaderTrainConfig:
     """The settings of a TOML file, with `out` and other keywords on top."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    base = ReaderTrainConfig(out)
-    known = {f.name for f in fields(ReaderTrainConfig)} - _PLACES
-    settings: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in known:
-            raise ConfigError(f"{path}: unknown setting {key!r}; known: {', '.join(sorted(known))}")
-        default = getattr(base, key)
-        if isinstance(value, list):
-            value = tuple(value)
-        if isinstance(default, float) and type(value) is int:
-            value = float(value)
-        if key == "minutes":
-            value = float(value)
-        if default is not None and type(value) is not type(default):
-            raise ConfigError(f"{path}: {key} is {value!r}, it must be a {type(default).__name__}")
-        settings[key] = value
-    return replace(base, **(settings | overrides))
+    config = read_settings(path, ReaderTrainConfig(out), _PLACES, ConfigError, {"minutes": _minutes})
+    return replace(config, **overrides)
+
+
+def _minutes(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"{value!r}, it must be a float")
+    return float(value)
 
 
 def learning_rate(config: ReaderTrainConfig, step: int, progress: float) -> float:
