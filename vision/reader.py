@@ -87,6 +87,8 @@ class ReaderNet(nn.Module):
         self.enter = nn.Linear(w[3], n)
         self.context = nn.Linear(w[3], n)
         self.mix = nn.Sequential(_Along(n), _Along(n))
+        self.drop = nn.Dropout(0.0)
+        """Turned up by the training; does nothing in production."""
         self.letters = nn.Linear(n, 1 + len(SYMBOLS))
         regions = max(1, len(architecture.regions))
         if architecture.looks:
@@ -106,7 +108,7 @@ class ReaderNet(nn.Module):
         steps = self.enter(pooled) + self.slot[None, :, None, :] + self.context(whole)[:, None, None, :]
         b, s, t, c = steps.shape
         steps = self.mix(steps.reshape(b * s, t, c).transpose(1, 2)).transpose(1, 2).reshape(b, s * t, c)
-        return ReaderOutput(self.letters(steps), self._region(early, whole), self.legible(whole)[:, 0])
+        return ReaderOutput(self.letters(self.drop(steps)), self._region(early, whole), self.legible(whole)[:, 0])
 
     def _region(self, early: Tensor, whole: Tensor) -> Tensor:
         region: Tensor

@@ -193,7 +193,7 @@ def _view(scene: Scene, height: int, width: int, rng: np.random.Generator) -> ND
         stretch *= float(rng.uniform(1.0, 1.6)) if rng.random() < 0.5 else 1.0
     if plates and rng.random() < 0.8:
         x, y, w, h = plates[int(rng.integers(len(plates)))]
-        near = rng.random() < 0.06
+        near = rng.random() < 0.1
         wanted = float(
             rng.uniform(0.7, 1.0) * width if near else np.exp(rng.uniform(np.log(14.0), np.log(0.8 * width)))
         )

@@ -30,6 +30,8 @@ CODE = (
     "vision/training/evaluate_reader.py",
     "vision/training/reader_config.py",
     "vision/training/reader_data.py",
+    "vision/training/reader_extras.json",
+    "vision/training/reader_extras.py",
     "vision/training/splicing.py",
     "vision/training/synth.py",
     "vision/training/train_reader.py",
@@ -67,6 +69,10 @@ class ReaderTrainConfig:
     reuse: float = 2.0
     """How often a sample is drawn on average: drawing plates anew costs as much as learning from them."""
     real_share: float = 0.5
+    detectors: tuple[str, ...] = ()
+    """Models whose corners real plates are cut at, half the time: what production's reader is given."""
+    dropout: float = 0.0
+    """Share of the features of each step that the letters are told without."""
     spliced: float = 0.0
     """How often a real plate is joined from two of a kind, once the network reads well enough to say where."""
     hardest: float = 0.7

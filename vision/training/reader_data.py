@@ -22,9 +22,10 @@ from vision.plates import REGIONS
 from vision.plates.us_states import STATES
 from vision.rectify import box_corners, rectify
 from vision.training.data import Licence, TestOpening, load_crops, load_scenes
+from vision.training.reader_extras import plates_of, text_of
 from vision.training.splicing import Gaps, splice
 from vision.training.synth import degrade, loosen, synth_crop
-from vision.types import Image
+from vision.types import Detector, Image
 
 Split = str
 UNKNOWN_REGION = -1
@@ -32,7 +33,12 @@ _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # the annotation 
 _STATE_CODES = {"".join(filter(str.isalpha, facts[0])).upper(): code for code, facts in STATES.items()}
 _CONTEXT = 0.35
 """How much of a scene around a plate is kept, as a fraction of the plate's size."""
+_SAME = 0.4
+"""Overlap (IoU) from which on a detection is of the annotated plate."""
+_AS_SEEN = 0.5
+"""How often a plate that detectors find is cut as they find it, and not as it is annotated."""
 _FAVOURED = {
+    "chirag-anpr": 1.3,
     "nanonets": 1.5,
     "open-lpr": 1.3,
     "openalpr-train-detector-br": 0.8,
@@ -57,6 +63,12 @@ class RealPlate:
     """What production would add around the corners: nothing for a picture that is itself a crop."""
     pixels: Image | None = None
     """The picture where it is at hand and not in `data`."""
+    scene: Path | None = None
+    """The whole picture that it was cut from."""
+    place: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    """Left, top of the part in the scene's pixels, and the part's scale."""
+    seen: tuple[NDArray[np.float32], ...] = ()
+    """The plate's corners as detectors find them, in the pixels of the decoded picture."""
 
     def picture(self) -> Image:
         if self.pixels is not None:
@@ -85,24 +97,29 @@ def load_real_plates(
     """Every plate of the split that has a text and a place: crops as they are, scenes cut around the plate."""
     plates = []
     for crop in load_crops(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
-        if not _readable(crop.text):
+        text = text_of(crop)
+        if text is None or not _readable(text):
             continue
         data = crop.image.read_bytes()
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
         if picture is None:
             raise ValueError(f"{crop.image} is not a picture that can be decoded")
         corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
-        plates.append(RealPlate(data, corners, crop.text, crop.source, crop.country, crop.image.name, 0.0))
+        plates.append(RealPlate(data, corners, text, crop.source, crop.country, crop.image.name, 0.0))
     for scene in load_scenes(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
-        wanted = [p for p in scene.plates or () if p.box and p.text and _readable(p.text)]
+        wanted = [p for p in plates_of(scene) if p.label.box and _readable(p.label.text or "")]
         image = cv2.imread(str(scene.image), _AS_STORED) if wanted else None
         for plate in wanted:
-            if image is None or plate.box is None or plate.text is None:
+            if image is None or plate.label.box is None or plate.label.text is None:
                 raise ValueError(f"{scene.image} is not a picture that can be decoded")
-            part, corners = _cut(np.asarray(image, np.uint8), plate.box)
+            part, corners, place = _cut(np.asarray(image, np.uint8), plate.label.box)
             data = cv2.imencode(".png", part)[1].tobytes()
-            name = scene.image.name
-            plates.append(RealPlate(data, corners, plate.text, scene.source, scene.country, name, 0.06))
+            plates.append(
+                RealPlate(
+                    data, corners, plate.label.text, scene.source, plate.country, scene.image.name, 0.06,
+                    scene=scene.image, place=place,
+                )
+            )  # fmt: skip
     return plates
 
 
@@ -110,7 +127,9 @@ def _readable(text: str) -> bool:
     return 1 <= len(text) <= 12 and all(sign in SYMBOLS for sign in text)
 
 
-def _cut(image: Image, box: tuple[float, float, float, float]) -> tuple[Image, NDArray[np.float32]]:
+def _cut(
+    image: Image, box: tuple[float, float, float, float]
+) -> tuple[Image, NDArray[np.float32], tuple[float, float, float]]:
     x, y, width, height = box
     left, top = max(0, int(x - _CONTEXT * width)), max(0, int(y - _CONTEXT * height))
     right, bottom = int(np.ceil(x + (1 + _CONTEXT) * width)), int(np.ceil(y + (1 + _CONTEXT) * height))
@@ -118,7 +137,32 @@ def _cut(image: Image, box: tuple[float, float, float, float]) -> tuple[Image, N
     scale = min(1.0, 400 / part.shape[1])
     if scale < 1:
         part = np.asarray(cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    return part, box_corners((x - left) * scale, (y - top) * scale, width * scale, height * scale)
+    corners = box_corners((x - left) * scale, (y - top) * scale, width * scale, height * scale)
+    return part, corners, (float(left), float(top), scale)
+
+
+def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> list[tuple[NDArray[np.float32], ...]]:
+    """For each plate that was cut from a scene its corners as each detector finds them; none where it does not."""
+    out: list[tuple[NDArray[np.float32], ...]] = []
+    scene, found = None, []
+    for plate in plates:
+        if plate.scene is None:
+            out.append(())
+            continue
+        if plate.scene != scene:
+            scene, image = plate.scene, cv2.imread(str(plate.scene), _AS_STORED)
+            found = [one for detector in detectors for one in detector.detect([np.asarray(image, np.uint8)])[0]]
+        left, top, scale = plate.place
+        moved = [((one.corners - (left, top)) * scale - 0.5).astype(np.float32) for one in found]
+        out.append(tuple(quad for quad in moved if _overlap(quad, plate.corners) >= _SAME))
+    return out
+
+
+def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """IoU of the upright boxes around two sets of corners."""
+    low = np.maximum(one.min(axis=0), other.min(axis=0))
+    common = float(np.prod(np.clip(np.minimum(one.max(axis=0), other.max(axis=0)) - low, 0, None)))
+    return common / max(float(np.prod(np.ptp(one, axis=0)) + np.prod(np.ptp(other, axis=0))) - common, 1e-6)
 
 
 def region_index(country: str | None) -> int:
@@ -167,7 +211,7 @@ class RealPool:
         cut = int(rng.integers(1, len(plate.text)))
         picture, corners = splice((plate.picture(), plate.corners, gaps), (other.picture(), other.corners, others), cut)
         text = plate.text[:cut] + other.text[cut:]
-        return replace(plate, pixels=picture, corners=corners, text=text)
+        return replace(plate, pixels=picture, corners=corners, text=text, seen=())
 
 
 def real_crop(plate: RealPlate, size: tuple[int, int], rng: np.random.Generator | None = None) -> Image:
@@ -175,23 +219,23 @@ def real_crop(plate: RealPlate, size: tuple[int, int], rng: np.random.Generator 
     picture = plate.picture()
     if rng is None:
         return rectify(picture, plate.corners, size, plate.margin)
+    as_seen = bool(plate.seen) and rng.random() < _AS_SEEN
+    corners = plate.seen[int(rng.integers(len(plate.seen)))] if as_seen else plate.corners
     if rng.random() < 0.25:
         # a plate seen from further away
         shrink = float(rng.uniform(0.45, 0.9))
         lowest = 14.0 / max(1.0, float(np.ptp(plate.corners[:, 1])))
         shrink = min(1.0, max(shrink, lowest))
         small = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        corners = (plate.corners + 0.5) * np.float32(shrink) - np.float32(0.5)
+        corners = (corners + 0.5) * np.float32(shrink) - np.float32(0.5)
         picture = np.asarray(small, np.uint8)
-    else:
-        corners = plate.corners
     if rng.random() < 0.05:
         # light signs on dark ground, whatever this source has
         picture = 255 - picture
     level = float(rng.uniform(0, 0.6))
     if rng.random() < 0.7:
         picture = degrade(picture, rng, level)
-    quad = _tilt(loosen(corners, rng, level), rng)
+    quad = _tilt(loosen(corners, rng, level, upright=0.1 if as_seen else 0.5), rng)
     return rectify(picture, quad, size, margin=float(rng.uniform(0.0, 0.1)))
 
 
@@ -234,6 +278,8 @@ class MixSettings:
     """How often a real plate is joined from two, where `gaps` has places for it."""
     gaps: tuple[Gaps | None, ...] = ()
     """Per plate of `load_real_plates("train")`."""
+    seen: tuple[tuple[NDArray[np.float32], ...], ...] = ()
+    """Per plate of `load_real_plates("train")`, see `seen_corners`."""
     chunk: int = 48
 
 
@@ -289,6 +335,8 @@ def _render_for_ever(
     out.cancel_join_thread()
     rng = np.random.default_rng([settings.seed, number])
     plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
+    if settings.seen:
+        plates = [replace(plate, seen=seen) for plate, seen in zip(plates, settings.seen, strict=True)]
     pool = RealPool(plates, settings.gaps)
     # a worker whose parent was killed must not render for nobody
     parent = os.getppid()

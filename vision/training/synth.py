@@ -197,14 +197,16 @@ def _view(yaw: float, pitch: float, roll: float, shear: float, distance: float) 
     return np.asarray(turn @ plane, np.float64)
 
 
-def loosen(corners: NDArray[np.float32], rng: np.random.Generator, level: float) -> NDArray[np.float32]:
-    """Corners as a detector gives them: upright box or true corners, every edge of it off on its own.
+def loosen(
+    corners: NDArray[np.float32], rng: np.random.Generator, level: float, upright: float = 0.5
+) -> NDArray[np.float32]:
+    """Corners as a detector gives them: upright box (so often as `upright`) or true corners, every edge off on its own.
 
     On real scenes the detector's left and right edges lie some 4 % of the width off the annotation, its upper and
     lower edges 8 % of the height, rather inside than outside.
     """
     quad = corners.copy()
-    if rng.random() < 0.5:
+    if rng.random() < upright:
         (x0, y0), (x1, y1) = quad.min(axis=0), quad.max(axis=0)
         quad = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float32)
     strength = 0.35 + level

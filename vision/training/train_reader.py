@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.alphabet import encode, greedy
+from vision.detector import TorchDetector
 from vision.device import choose_device
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
@@ -27,7 +28,15 @@ from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
-from vision.training.reader_data import MixSettings, ReplayBuffer, Sample, SampleWorkers, load_real_plates, real_crop
+from vision.training.reader_data import (
+    MixSettings,
+    ReplayBuffer,
+    Sample,
+    SampleWorkers,
+    load_real_plates,
+    real_crop,
+    seen_corners,
+)
 from vision.training.splicing import Gaps, find_gaps
 
 log = logging.getLogger(__name__)
@@ -77,6 +86,7 @@ class _Run:
         self.device = choose_device(config.device)
         self.val: ValSet | None = load_val(config.data, config.licence) if config.real else None
         self.network = ReaderNet(architecture).to(self.device).to(memory_format=torch.channels_last)
+        self.network.drop.p = config.dropout
         self.average = ReaderNet(architecture).to(self.device)
         self.commit = code_commit()
         self.start = self._load_start()
@@ -97,6 +107,7 @@ class _Run:
                 config.real,
                 config.spliced,
                 self._find_gaps(),
+                self._find_corners(),
             )
         )
         self.drawn = 0
@@ -128,6 +139,20 @@ class _Run:
         gaps = tuple(find_gaps(self.average, crops, facts))
         log.info("%d of %d real plates can be joined", sum(g is not None for g in gaps), len(gaps))
         return gaps
+
+    def _find_corners(self) -> tuple[tuple[np.ndarray, ...], ...]:
+        """Where the detectors of the settings see the real plates."""
+        config = self.config
+        if not (config.real and config.detectors):
+            return ()
+        plates = load_real_plates("train", root=config.data, licence=config.licence)
+        finders = [
+            TorchDetector.from_model(find_model("detector", name), self.device.type, "auto", config.threads)
+            for name in config.detectors
+        ]
+        seen = tuple(seen_corners(plates, finders))
+        log.info("%d of %d real plates are cut as detectors see them, too", sum(map(bool, seen)), len(seen))
+        return seen
 
     def close(self) -> None:
         self.workers.close()
@@ -317,7 +342,7 @@ def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
     shift = torch.from_numpy(rng.normal(0, 0.12, (count, 3, 1, 1)).astype(np.float32)).to(inputs.device)
     noise = torch.from_numpy(rng.uniform(0, 0.12, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
     out = inputs * gain + shift + _grain(inputs, rng) * noise
-    for k in np.flatnonzero(rng.random(count) < 0.08):
+    for k in np.flatnonzero(rng.random(count) < 0.15):
         y, x = int(rng.integers(0, CROP_SIZE[0] - 8)), int(rng.integers(0, CROP_SIZE[1] - 10))
         out[k, :, y : y + int(rng.integers(3, 9)), x : x + int(rng.integers(3, 10))] = float(rng.normal())
     return out.contiguous(memory_format=torch.channels_last)
