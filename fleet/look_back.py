@@ -4,7 +4,7 @@ SQL finds the sightings that may meet an entry; the streams' own matching decide
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -25,6 +25,8 @@ _SPAN = re.compile(r"^(\d{1,5})\s*([mhdw])$")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AT_ONCE = 500
 """Entries of one question."""
+_PICTURES_AT_ONCE = 200
+"""Pictures of one answer: 3 kB each as a rule, 1 MB at most."""
 _COLUMNS = """
 toString(sighting_id) AS sighting_id, revision, camera_id, plate, confidence, region, region_confidence,
 arrayMap(c -> (c.1, c.2), candidates) AS candidates, votes, frames, direction, lat, lon, heading, speed,
@@ -66,8 +68,16 @@ class _Row(msgspec.Struct):
     model_version: str
 
 
+class _Crop(msgspec.Struct):
+    sighting_id: str
+    crop_sha256: str
+    crop: bytes
+    """JPEG, base64 in the answer."""
+
+
 # the server may write 64-bit numbers in quotes
 _decoder = msgspec.json.Decoder(_Row, strict=False)
+_crops = msgspec.json.Decoder(_Crop)
 
 
 def span(text: str) -> timedelta:
@@ -90,7 +100,7 @@ def look_back(
     now_ms: int,
     candidate_threshold: float,
 ) -> list[Alert]:
-    """The alerts that the sightings since then would have raised, oldest first.
+    """The alerts that the sightings since then would have raised, oldest first, without pictures.
 
     Args:
         ask: answers SQL.
@@ -127,6 +137,36 @@ def told_before(ask: Ask, alerts: Sequence[Alert]) -> set[str]:
         sql = f"SELECT toString(alert_id) AS id FROM alerts WHERE toString(alert_id) IN ({names})"
         found |= {msgspec.json.decode(line)["id"] for line in ask(sql).splitlines()}
     return found
+
+
+def with_pictures(ask: Ask, alerts: Sequence[Alert]) -> list[Alert]:
+    """The same alerts with their sightings' crops, as live alerts have them.
+
+    A crop that retention has taken, or that is of another read than the alert's evidence, is left out: `evidence`
+    still says where the whole frame lies.
+
+    Raises:
+        StoreError: from `ask`.
+    """
+    found: list[Alert] = []
+    for start in range(0, len(alerts), _PICTURES_AT_ONCE):
+        part = alerts[start : start + _PICTURES_AT_ONCE]
+        names = ", ".join(f"'{name}'" for name in sorted({alert.sighting_id for alert in part}))
+        sql = (
+            "SELECT toString(sighting_id) AS sighting_id, crop_sha256, base64Encode(crop_jpeg) AS crop "
+            f"FROM crops WHERE sighting_id IN ({names})"
+        )
+        crops = {(c.sighting_id, c.crop_sha256): c.crop for c in map(_crops.decode, ask(sql).splitlines())}
+        found += [_with_picture(alert, crops) for alert in part]
+    return found
+
+
+def _with_picture(alert: Alert, crops: Mapping[tuple[str, str], bytes]) -> Alert:
+    evidence = alert.evidence
+    if evidence is None:
+        return alert
+    crop = crops.get((alert.sighting_id, evidence.crop_sha256), b"")
+    return msgspec.structs.replace(alert, evidence=msgspec.structs.replace(evidence, crop_jpeg=crop))
 
 
 def _hotlist(entries: Iterable[HotlistEntry], in_force: Iterable[HotlistRecord]) -> Hotlist:

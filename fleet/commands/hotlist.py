@@ -125,7 +125,7 @@ def _look_back(
 ) -> "tuple[list[Alert], int]":
     """Alerts of the past, and how many of them were sent."""
     from fleet.audit import search
-    from fleet.look_back import look_back, told_before
+    from fleet.look_back import look_back, told_before, with_pictures
 
     def ask(sql: str) -> bytes:
         return search(settings, sql, "JSONEachRow", f"look-back of {found[0].hotlist_id}")
@@ -135,7 +135,7 @@ def _look_back(
     if not raise_alerts:
         return alerts, 0
     known = told_before(ask, alerts)
-    return alerts, _send([alert for alert in alerts if alert.alert_id not in known], bus)
+    return alerts, _send(with_pictures(ask, [alert for alert in alerts if alert.alert_id not in known]), bus)
 
 
 def _send(alerts: "Sequence[Alert]", bus: HotlistBus) -> int:

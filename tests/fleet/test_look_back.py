@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fleet.errors import CommandError
 from fleet.hotlists import HotlistBus, only
 from fleet.local_kafka import LocalKafka
-from fleet.look_back import look_back, told_before
+from fleet.look_back import look_back, told_before, with_pictures
 from fleet.running import STORE_FOLDER
 from fleet.topic_reader import read_topic
 from fleet.wrong_hits import find_wrong_hit
@@ -140,6 +141,29 @@ def test_what_was_told_before_is_known_by_its_id(store: Store) -> None:
     assert (found[0].first_seen, found[0].evidence.offset) == (past()[0].first_seen, 1001)
 
 
+def test_alerts_of_the_past_carry_the_picture_of_their_own_read(store: Store) -> None:
+    asked: list[str] = []
+
+    def ask(sql: str) -> bytes:
+        asked.append(sql)
+        return store.query_raw(sql, "JSONEachRow")
+
+    found = look_back(ask, [entry("ABC123"), entry("KLM471")], [], SINCE, NOW_MS, 0.2)
+    assert [one.evidence.crop_jpeg for one in found if one.evidence] == [b"", b""]
+    first, other = found
+    assert first.evidence is not None
+    assert other.evidence is not None
+    of_another_read = msgspec.structs.replace(other.evidence, crop_sha256="d" * 64)
+    pictured = with_pictures(ask, [first, msgspec.structs.replace(other, evidence=of_another_read)])
+    assert pictured[0] == msgspec.structs.replace(
+        first, evidence=msgspec.structs.replace(first.evidence, crop_jpeg=past()[0].evidence.crop_jpeg)
+    )
+    assert pictured[1].evidence == of_another_read
+    asked.clear()
+    assert with_pictures(ask, []) == []
+    assert asked == []
+
+
 def test_a_wrong_hit_keeps_its_picture(store: Store) -> None:
     ask = lambda sql: store.query_raw(sql, "JSONEachRow")  # noqa: E731
     hit = find_wrong_hit(ask, misread().alert_id, truth="ABC123", silence=False, by="ann")
@@ -202,6 +226,8 @@ def test_look_back_raises_what_was_not_raised_before(brokers: str, tmp_path: Pat
     assert len(sent) == told["raised"] == len(told["look_back"]) - 1, "without what was raised before"
     assert {one.priority for one in sent} == {"high"}
     assert all(one.look_back for one in sent)
+    pictures = {one.evidence.crop_jpeg for one in sent if one.evidence is not None}
+    assert pictures == {past()[0].evidence.crop_jpeg}, "as live alerts have them"
     assert "ocr_equivalent 1" in run("hotlist", "list", "--list", "stolen").stdout
 
 
