@@ -6,7 +6,7 @@ batch and are handed back to their pictures.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,11 @@ import numpy as np
 from vision.engines import Choice, choose_engines, make_detector, make_reader
 from vision.rectify import rectify
 from vision.registry import find_model
-from vision.types import Detector, Image, PlateResult, Reader
+from vision.types import Detector, Image, PlateResult, PlateText, Reader
+
+READABLE = 0.4
+"""Least confidence of a still's text. Below it a text is more often wrong than right, and most of what is no number at
+all (badges, signs, plates of a few pixels) reads so: it stays a candidate and is not told as the plate's text."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ class PlatePipeline:
             images: each height x width x 3, BGR uint8.
             stills: per picture, whether it is the only look at its vehicles, so that a doubtful plate is worth a
                 second look, which costs four times the first; frames of a video have the next frame for that. None:
-                all are.
+                all are. A still's text below `READABLE` is left empty, with its candidates; what a frame of a video
+                says is told however doubtful, since frames that agree may be sure together.
         """
         begin = time.perf_counter()
         found = self.detector.detect(images)
@@ -88,7 +93,10 @@ class PlatePipeline:
         again = None
         if stills is not None:
             again = [still for still, detections in zip(stills, found, strict=True) for _ in detections]
-        texts = iter(self.reader.read(crops, again)) if crops else iter(())
+        read = self.reader.read(crops, again) if crops else []
+        texts = iter(
+            claimed(text) if still else text for text, still in zip(read, again or [True] * len(read), strict=True)
+        )
         pieces = iter(crops)
         results = [
             [PlateResult(detection, next(texts), crop := next(pieces), sharpness(crop)) for detection in detections]
@@ -100,6 +108,13 @@ class PlatePipeline:
         self.stats.rectify_seconds += straightened - detected
         self.stats.read_seconds += time.perf_counter() - straightened
         return results
+
+
+def claimed(text: PlateText) -> PlateText:
+    """The text as a still tells it: empty, with its candidates, where it is not `READABLE`."""
+    if text.confidence >= READABLE or not text.plate:
+        return text
+    return replace(text, plate="", confidence=0.0, char_probs=())
 
 
 def sharpness(crop: Image) -> float:

@@ -67,6 +67,7 @@ def as_object(picture: "Picture", results: "Sequence[PlateResult]", milliseconds
         "height": height,
         "processing_time_ms": round(milliseconds, 1),
         "results": [_plate(result) for result in results if result.text.plate],
+        "unread": [_plate(result) for result in results if not result.text.plate],
     }
 
 
@@ -85,5 +86,7 @@ def _plate(result: "PlateResult") -> dict[str, Any]:
 def _print(picture: "Picture", results: "Sequence[PlateResult]") -> None:
     where = str(picture.path) if picture.frame is None else f"{picture.path} picture {picture.frame}"
     plates = [result.text for result in results if result.text.plate]
-    told = ", ".join(f"{text.plate} {text.region or '?'} {text.confidence:.0%}" for text in plates)
-    out.print(f"{where}: {told or 'no plate'}", markup=False, soft_wrap=True)
+    told = [f"{text.plate} {text.region or '?'} {text.confidence:.0%}" for text in plates]
+    if unread := len(results) - len(plates):
+        told.append(f"{unread} not readable")
+    out.print(f"{where}: {', '.join(told) or 'no plate'}", markup=False, soft_wrap=True)

@@ -147,7 +147,7 @@ def test_read_goes_on_after_a_broken_picture_and_fails_at_the_end(tmp_path: Path
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["image"] == str(torn)
     assert "cut off or damaged" in first["error"]
-    assert second.keys() == {"image", "width", "height", "processing_time_ms", "results"}
+    assert second.keys() == {"image", "width", "height", "processing_time_ms", "results", "unread"}
     assert (second["width"], second["height"], second["results"]) == (160, 90, [])
     assert len([line for line in done.stderr.splitlines() if "cut off" in line]) == 1
 

@@ -1,12 +1,13 @@
 """The pipeline: one batch of detection, one batch of reading, results handed back to their pictures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from vision.pipeline import PlatePipeline, sharpness
+from vision.pipeline import READABLE, PlatePipeline, sharpness
 from vision.registry import ModelError
 from vision.types import Detection, Image, PlateText
 
@@ -74,6 +75,24 @@ def test_results_return_to_their_pictures_in_order(pipeline: PlatePipeline) -> N
     assert texts[1] == []
     assert texts[2] == ["T200"]
     assert sorted(texts[3]) == sorted(f"T{70 + 10 * k}" for k in range(6))
+
+
+def test_a_still_tells_no_text_that_it_doubts_and_a_frame_does() -> None:
+    class DoubtfulReader(ToneReader):
+        def read(self, crops: Sequence[Image], again: Sequence[bool] | None = None) -> list[PlateText]:
+            return [
+                replace(
+                    text, confidence=share, candidates=((text.plate, share),), char_probs=(((text.plate[0], 1.0),),)
+                )
+                for text, share in zip(super().read(crops, again), (READABLE, READABLE - 0.01), strict=True)
+            ]
+
+    pipeline = PlatePipeline(MarkedDetector(), DoubtfulReader(), "marked+doubtful")
+    sure, doubtful = pipeline.read(PICTURES[:1])[0]
+    assert (sure.text.plate, sure.text.confidence) == ("T100", READABLE)
+    assert (doubtful.text.plate, doubtful.text.confidence, doubtful.text.char_probs) == ("", 0.0, ())
+    assert doubtful.text.candidates == (("T150", READABLE - 0.01),)
+    assert [plate.text.plate for plate in pipeline.read(PICTURES[:1], [False])[0]] == ["T100", "T150"]
 
 
 def test_detection_and_reading_are_one_batch_each(pipeline: PlatePipeline) -> None:
