@@ -35,6 +35,7 @@ CODE = (
     "vision/training/splicing.py",
     "vision/training/synth.py",
     "vision/training/train_reader.py",
+    "vision/training/video_wear.py",
 )
 """What a run's result depends on, relative to the checkout."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vision.plates import PlateSpec, random_plate, render_plate
 from vision.plates.glyphs import words
 from vision.rectify import rectify
+from vision.training.video_wear import h264, rolling_shutter
 from vision.types import Image
 
 Canvas = NDArray[np.float32]
@@ -226,7 +227,9 @@ def loosen(
 
 
 def degrade(picture: Image, rng: np.random.Generator, level: float) -> Image:
-    """What a camera does: focus and motion blur, exposure, colour cast, infrared, noise, compression."""
+    """What a camera does: rolling shutter, focus and motion blur, exposure, colour, infrared, noise, compression."""
+    if rng.random() < 0.1 * level:
+        picture = rolling_shutter(picture, rng, float(rng.uniform(0.005, 0.03)) * picture.shape[0])
     view: Canvas = picture.astype(np.float32)
     # blur is a matter of letters, not of pixels: what only softens a near plate would wipe out a far one
     near = min(1.5, picture.shape[0] / 50)
@@ -247,6 +250,8 @@ def degrade(picture: Image, rng: np.random.Generator, level: float) -> Image:
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
         if decoded is not None:
             out = np.asarray(decoded, np.uint8)
+    elif rng.random() < 0.3 * level:
+        out = h264(out, rng, int(rng.uniform(24, 31 + 12 * level)))
     return out
 
 
