@@ -18,12 +18,12 @@ from vision.rectify import box_corners, rectify
 from vision.registry import find_model, read_folder
 from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, DataError
+from vision.training.jitter import jitter
 from vision.training.judging import edit_distance, fold
 from vision.training.reader_config import ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
     RealPlate,
     RealPool,
-    ReplayBuffer,
     Sample,
     load_real_plates,
     make_sample,
@@ -31,9 +31,11 @@ from vision.training.reader_data import (
     region_index,
     source_odds,
 )
+from vision.training.reader_loss import reader_loss, text_losses
+from vision.training.replay import ReplayBuffer
 from vision.training.splicing import find_gaps
 from vision.training.synth import synth_crop
-from vision.training.train_reader import jitter, reader_loss, text_losses, train
+from vision.training.train_reader import train
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,11 @@
-"""What the reader learns from: real plates cut from the data pack and invented ones, rendered by worker processes.
+"""What the reader learns from: real plates cut from the data pack, varied and joined, and invented ones.
 
-In: the manifests and a seed. Out: crops of the reader's size with text, region and legibility, in a replay buffer
-that worker processes keep filling (drawing a plate costs about as much as learning from it).
+In: the manifests and a seed. Out: crops of the reader's size with text, region and legibility.
 """
 
-import multiprocessing as mp
-import multiprocessing.synchronize
-import os
-import queue
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -262,139 +256,3 @@ def make_sample(
         return Sample(real_crop(plate, size, rng), plate.text, region_index(plate.country), True, True)
     made = synth_crop(rng, difficulty, size, illegible=0.04)
     return Sample(made.crop, made.text, REGIONS.index(made.region), made.legible, False)
-
-
-@dataclass(frozen=True, slots=True)
-class MixSettings:
-    """What the workers make; `licence` restricts the real sources, `real` False leaves them out."""
-
-    size: tuple[int, int]
-    seed: int = 0
-    workers: int = 1
-    root: Path | None = None
-    licence: Licence = "any"
-    real: bool = True
-    spliced: float = 0.0
-    """How often a real plate is joined from two, where `gaps` has places for it."""
-    gaps: tuple[Gaps | None, ...] = ()
-    """Per plate of `load_real_plates("train")`."""
-    seen: tuple[tuple[NDArray[np.float32], ...], ...] = ()
-    """Per plate of `load_real_plates("train")`, see `seen_corners`."""
-    chunk: int = 48
-
-
-class SampleWorkers:
-    """Worker processes that render samples ahead; `difficulty` and `real_share` may be turned while they run."""
-
-    def __init__(self, settings: MixSettings) -> None:
-        context = mp.get_context("spawn")
-        self.difficulty = context.Value("d", 0.0)
-        self.real_share = context.Value("d", 0.0)
-        self._stop = context.Event()
-        self._queue: Any = context.Queue(maxsize=8)
-        self._processes = [
-            context.Process(
-                target=_render_for_ever,
-                args=(settings, k, self._queue, self.difficulty, self.real_share, self._stop),
-                daemon=True,
-            )
-            for k in range(settings.workers)
-        ]
-        for process in self._processes:
-            process.start()
-
-    def take(self, timeout: float | None) -> list[Sample] | None:
-        """The next chunk; None when none is ready within `timeout` seconds. Raises RuntimeError when a worker died."""
-        try:
-            chunk: list[Sample] = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
-        except queue.Empty:
-            dead = [p.exitcode for p in self._processes if p.exitcode is not None]
-            if dead:
-                raise RuntimeError(f"a rendering process ended with code {dead[0]}; its message stands above") from None
-            return None
-        return chunk
-
-    def close(self) -> None:
-        """Stop the processes."""
-        self._stop.set()
-        for process in self._processes:
-            process.terminate()
-            process.join(timeout=10)
-
-
-def _render_for_ever(
-    settings: MixSettings,
-    number: int,
-    out: Any,
-    difficulty: Any,
-    real_share: Any,
-    stop: multiprocessing.synchronize.Event,
-) -> None:
-    cv2.setNumThreads(1)
-    # what nobody will read any more must not keep the process from ending
-    out.cancel_join_thread()
-    rng = np.random.default_rng([settings.seed, number])
-    plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
-    if settings.seen:
-        plates = [replace(plate, seen=seen) for plate, seen in zip(plates, settings.seen, strict=True)]
-    pool = RealPool(plates, settings.gaps)
-    # a worker whose parent was killed must not render for nobody
-    parent = os.getppid()
-    while not stop.is_set() and os.getppid() == parent:
-        share, level = float(real_share.value), float(difficulty.value)
-        chunk = [make_sample(rng, settings.size, level, pool, share, settings.spliced) for _ in range(settings.chunk)]
-        while not stop.is_set() and os.getppid() == parent:
-            try:
-                out.put(chunk, timeout=1.0)
-                break
-            except queue.Full:
-                continue
-
-
-class ReplayBuffer:
-    """The newest `capacity` samples; those that the network finds hard are drawn again more often."""
-
-    def __init__(self, capacity: int, size: tuple[int, int]) -> None:
-        self._crops = np.zeros((capacity, *size, 3), np.uint8)
-        self._samples: list[Sample] = []
-        self._weights = np.zeros(capacity)
-        self._next = 0
-        self.added = 0
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def add(self, samples: Sequence[Sample]) -> None:
-        """Put samples in, over the oldest when full."""
-        empty = np.zeros((0, 0, 3), np.uint8)
-        for sample in samples:
-            self._crops[self._next] = sample.crop
-            self._weights[self._next] = _UNSEEN
-            slim = Sample(empty, sample.text, sample.region, sample.legible, sample.real)
-            if self._next < len(self._samples):
-                self._samples[self._next] = slim
-            else:
-                self._samples.append(slim)
-            self._next = (self._next + 1) % len(self._crops)
-            self.added += 1
-
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.intp], NDArray[np.uint8], list[Sample]]:
-        """Places in the buffer, `count` crops (count x H x W x 3) and what they show."""
-        upto = np.cumsum(self._weights[: len(self._samples)])
-        picks = np.minimum(np.searchsorted(upto, rng.random(count) * upto[-1], side="right"), len(upto) - 1)
-        return picks, self._crops[picks], [self._samples[int(k)] for k in picks]
-
-    def judge(self, picks: NDArray[np.intp], losses: NDArray[np.floating]) -> None:
-        """Take note of how hard drawn samples were: `losses` are negative log probabilities of their texts."""
-        self._weights[picks] = draw_weight(losses)
-
-
-_UNSEEN = 3.0
-"""Weight of a sample that was not drawn yet."""
-_HOPELESS = 7.0
-"""Loss of a text from which on the label is doubted, or that anyone could read it: e to the minus 7 is 1 in 1,100."""
-
-
-def draw_weight(losses: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How often a sample with such a loss is drawn again, relative to others."""
-    return np.where(losses < _HOPELESS, np.clip(losses, 0.1, 2.0), 0.3)

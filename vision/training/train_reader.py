@@ -9,15 +9,14 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from vision.alphabet import encode, greedy
+from vision.alphabet import greedy
 from vision.detector import TorchDetector
 from vision.device import choose_device
 from vision.plates import REGIONS
@@ -26,17 +25,14 @@ from vision.registry import ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
+from vision.training.jitter import jitter
 from vision.training.model_card import write_card, write_reader_card
+from vision.training.optimising import bf16_pays, update_average, weight_groups
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
-from vision.training.reader_data import (
-    MixSettings,
-    ReplayBuffer,
-    Sample,
-    SampleWorkers,
-    load_real_plates,
-    real_crop,
-    seen_corners,
-)
+from vision.training.reader_data import Sample, load_real_plates, real_crop, seen_corners
+from vision.training.reader_loss import reader_loss, text_losses
+from vision.training.replay import ReplayBuffer
+from vision.training.sample_workers import MixSettings, SampleWorkers
 from vision.training.splicing import Gaps, find_gaps
 
 log = logging.getLogger(__name__)
@@ -91,7 +87,7 @@ class _Run:
         self.commit = code_commit()
         self.start = self._load_start()
         self.average.load_state_dict(self.network.state_dict())
-        self.optimiser = torch.optim.AdamW(_groups(self.network, config.weight_decay), lr=config.rate)
+        self.optimiser = torch.optim.AdamW(weight_groups(self.network, config.weight_decay), lr=config.rate)
         if config.resume:
             self._resume()
         self.half = bf16_pays(self.network, self.device)
@@ -325,95 +321,3 @@ def calibrate(folder: Path, val: ValSet) -> float:
     }
     write_card(folder, card)
     return temperature
-
-
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of convolutions and linear layers; leave biases, norms and the row slots alone."""
-    decayed = [p for p in network.parameters() if p.ndim >= 3 or (p.ndim == 2 and p.shape[0] > 2)]
-    known = {id(p) for p in decayed}
-    rest = [p for p in network.parameters() if id(p) not in known]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def jitter(inputs: Tensor, rng: np.random.Generator) -> Tensor:
-    """Cheap changes on each draw from the buffer: contrast, shift of colours, noise, a blotted patch."""
-    count = len(inputs)
-    gain = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
-    shift = torch.from_numpy(rng.normal(0, 0.12, (count, 3, 1, 1)).astype(np.float32)).to(inputs.device)
-    noise = torch.from_numpy(rng.uniform(0, 0.12, (count, 1, 1, 1)).astype(np.float32)).to(inputs.device)
-    out = inputs * gain + shift + _grain(inputs, rng) * noise
-    for k in np.flatnonzero(rng.random(count) < 0.15):
-        y, x = int(rng.integers(0, CROP_SIZE[0] - 8)), int(rng.integers(0, CROP_SIZE[1] - 10))
-        out[k, :, y : y + int(rng.integers(3, 9)), x : x + int(rng.integers(3, 10))] = float(rng.normal())
-    return out.contiguous(memory_format=torch.channels_last)
-
-
-@lru_cache(maxsize=1)
-def _grains(device: torch.device) -> Tensor:
-    """A store of normal numbers: drawing them anew for each batch would take a tenth of the training's time."""
-    return torch.randn(1 << 22, generator=torch.Generator().manual_seed(0)).to(device)
-
-
-def _grain(like: Tensor, rng: np.random.Generator) -> Tensor:
-    """Normal noise of the shape of `like`: a stretch of the store from a random place on."""
-    store = _grains(like.device)
-    count = like.numel()
-    begin = int(rng.integers(0, len(store) - count)) if count < len(store) else 0
-    wanted = store[begin : begin + count] if count < len(store) else torch.randn(count, device=like.device)
-    batch, channels, height, width = like.shape
-    return wanted.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def text_losses(logits: Tensor, samples: list[Sample]) -> Tensor:
-    """B: the negative log probability of each sample's text by CTC; 0 where nobody could read it."""
-    target = torch.tensor([k for s in samples for k in encode(s.text)], dtype=torch.long)
-    lengths = torch.tensor([len(s.text) for s in samples], dtype=torch.long)
-    steps = torch.full((len(samples),), logits.shape[1], dtype=torch.long)
-    spelled = logits.log_softmax(dim=2).transpose(0, 1)
-    each = nn.functional.ctc_loss(spelled, target, steps, lengths, reduction="none", zero_infinity=True)
-    readable = torch.tensor([s.legible for s in samples], device=logits.device)
-    return torch.where(readable, each, torch.zeros_like(each))
-
-
-def reader_loss(texts: Tensor, region: Tensor, legible: Tensor, samples: list[Sample]) -> Tensor:
-    """The texts' losses per character, plus small parts for region (where known) and legibility."""
-    device = texts.device
-    readable = torch.tensor([s.legible for s in samples], device=device)
-    loss = 0.05 * nn.functional.binary_cross_entropy_with_logits(legible, readable.float())
-    if bool(readable.any()):
-        lengths = torch.tensor([len(s.text) for s in samples], device=device)
-        loss = loss + (texts / lengths)[readable].mean()
-    known = torch.tensor([s.region for s in samples], device=device)
-    if bool((known >= 0).any()):
-        loss = loss + 0.1 * nn.functional.cross_entropy(region, known, ignore_index=-1)
-    return loss
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move the averaged weights towards the network's; counts and statistics likewise."""
-    for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, 1 - keep)
-        else:
-            mean.copy_(now)
-
-
-def bf16_pays(network: nn.Module, device: torch.device) -> bool:
-    """Time a few steps with and without bf16 autocast; True when it is at least 15 % quicker, or a GPU has it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    inputs = torch.randn(16, 3, *CROP_SIZE).contiguous(memory_format=torch.channels_last)
-    times = {}
-    for half in (False, True):
-        spent = []
-        for _ in range(3):
-            begin = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                out = network.eval()(inputs)
-            out.logits.float().sum().backward()
-            spent.append(time.perf_counter() - begin)
-        times[half] = min(spent)
-    for parameter in network.parameters():
-        parameter.grad = None
-    return times[True] * 1.15 < times[False]
