@@ -6,8 +6,10 @@ Each drive is rendered and goes through `up --speed max --exit` with every legib
 
 counts        sightings over true passes that left any, and doubled ones; the rules are those of `fleet.score`.
 vote          right texts of the passes with at least two reads, against one read per pass: the surest, the largest, and
-              any (the mean over all reads). Reads belong to the plate of truth that their box covers.
-alerts        for every pass with a read of exactly its text: standing alerts of its plate and sighting, one each.
+              any (the mean over all reads). Reads belong to the plate of truth that their box covers. The best choice
+              is the share of passes with any right read: no rule that picks a read can do better.
+alerts        for every pass with a read of exactly its text: standing alerts of its plate and sighting, one each; and
+              the same for the passes whose sighting says that text.
 """
 
 import argparse
@@ -103,6 +105,7 @@ def judge_votes(passes: Sequence[Pass], reads: dict[int, list[OneRead]], right: 
                     f"{name}_surest": int(surest),
                     f"{name}_largest": int(largest),
                     f"{name}_any": single,
+                    f"{name}_choice": int(single > 0),
                 }
             )
 
@@ -158,9 +161,11 @@ def judge(folder: Path, rows: dict[str, list[dict[str, Any]]], tally: Tally) -> 
     judge_votes(passes, reads, right, tally)
     alerts = Counter((a["id"], a["entry"]) for a in rows["alerts"] if a["status"] == "raised")
     wanted = [
-        one for number, one in taken if one.legible_frames > 0 and any(read.text == one.plate for read in reads[number])
+        (number, one)
+        for number, one in taken
+        if one.legible_frames > 0 and any(read.text == one.plate for read in reads[number])
     ]
-    alerted = [_alerts(one, seen, alerts) for one in wanted]
+    alerted = {number: _alerts(one, seen, alerts) for number, one in wanted}
     tally.add(
         drives=1,
         passes=len(passes),
@@ -174,8 +179,10 @@ def judge(folder: Path, rows: dict[str, list[dict[str, Any]]], tally: Tally) -> 
         invented=len(result.invented),
         bonus=result.bonus,
         wanted=len(wanted),
-        alerted_once=sum(count == 1 for count in alerted),
-        alerted_twice=sum(count > 1 for count in alerted),
+        alerted_once=sum(count == 1 for count in alerted.values()),
+        alerted_twice=sum(count > 1 for count in alerted.values()),
+        said=len(right & alerted.keys()),
+        said_once=sum(alerted[number] == 1 for number in right & alerted.keys()),
     )
 
 
@@ -206,13 +213,14 @@ def table(tally: Tally) -> str:
         f"({share(c['invented'], c['sightings'])})",
         f"legible passes: right {share(c['right'], c['legible'])}, wrong {c['wrong']}, missed {c['missed']}",
         f"hotlisted passes that were read right once: {c['wanted']}, alerted exactly once "
-        f"{share(c['alerted_once'], c['wanted'])}, more than once {c['alerted_twice']}",
-        f"{'right text':<34}{'vote':>8}{'surest':>9}{'largest':>9}{'any read':>10}",
+        f"{share(c['alerted_once'], c['wanted'])}, more than once {c['alerted_twice']}; "
+        f"of those whose sighting says so ({c['said']}) {share(c['said_once'], c['said'])}",
+        f"{'right text':<34}{'vote':>8}{'surest':>9}{'largest':>9}{'any read':>10}{'best choice':>13}",
     ]
     for name, about in (("all", "passes with two reads"), ("hard", "of them, single reads under 80 %")):
         n = c[f"{name}_passes"]
-        cells = [share(c[f"{name}_{rule}"], n) for rule in ("vote", "surest", "largest", "any")]
-        lines.append(f"{about + f' ({n})':<34}{cells[0]:>8}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
+        cells = [share(c[f"{name}_{rule}"], n) for rule in ("vote", "surest", "largest", "any", "choice")]
+        lines.append(f"{about + f' ({n})':<34}{cells[0]:>8}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}{cells[4]:>13}")
     return "\n".join(lines)
 
 
