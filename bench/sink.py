@@ -2,10 +2,9 @@
 
     python -m bench.sink [--rows N] [--block N] [--json]
 
-Messages are decoded, made rows and inserted block by block, as a sink does that holds the collector back meanwhile and
-decodes of a read what its row keeps: sightings with their crops (two rows each, 3 kB a picture), and reads. The
-yardstick is the engine alone: the same blocks, made before, sent without any work of ours. Target: 50,000 rows/s in
-blocks of 10,000 to 100,000, no more than one insert a second and table.
+Messages become columns and go in block by block, by the sink's own code: sightings with their crops (two rows each,
+3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of ours.
+Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
 """
 
 import argparse
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,24 +27,24 @@ from urllib.parse import urlencode
 from rich.console import Console
 from rich.table import Table
 
-from schemas.codec import decode_json, encode_json, encode_reads
+from plumbing.bus import Record
+from schemas.codec import encode_json, encode_reads
 from schemas.ids import sighting_id
 from schemas.read import Candidate, FrameReads, PlateRead
 from schemas.sighting import Evidence, Sighting, TrailPoint
 from store import migrate, open_store, rows
 from store.collector import collector_waiting
 from store.embedded import INSERT_SETTINGS
-from store.interface import Row, Store
+from store.interface import Store
 from store.native import encode
-from store.reads import rows_of_reads
+from streams.settings import Topics
+from streams.sink import Block, bulk
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 CORNERS = ((1.0, 2.0), (90.0, 2.0), (90.0, 24.0), (1.0, 24.0))
 CROP_BYTES = 3_000
-
-Blocks = dict[str, list[Row]]
-"""Table -> rows."""
+TOPICS = Topics()
 
 
 def sighting_message(dice: random.Random, number: int) -> bytes:
@@ -126,31 +126,28 @@ def reads_message(dice: random.Random, number: int) -> bytes:
     )
 
 
-def sighting_blocks(messages: list[bytes]) -> Blocks:
-    """Table -> rows of these messages."""
-    found: Blocks = {rows.SIGHTINGS: [], rows.CROPS: []}
-    with collector_waiting():
-        for number, data in enumerate(messages):
-            message = decode_json(data, Sighting)
-            found[rows.SIGHTINGS].append(rows.sighting_row(message, rows.Origin(0, number)))
-            crop = rows.crop_row(message)
-            if crop is not None:
-                found[rows.CROPS].append(crop)
-    return found
+@dataclass(frozen=True)
+class Kind:
+    """One kind of messages: who makes them, and the topic by which the sink knows them."""
+
+    make: Callable[[random.Random, int], bytes]
+    topic: str
+
+    def records(self, dice: random.Random, first: int, count: int) -> list[Record]:
+        """`count` messages as they come from Kafka."""
+        offsets = range(first, first + count)
+        return [Record(self.topic, 0, offset, 0, None, self.make(dice, offset), []) for offset in offsets]
+
+    def blocks(self, records: list[Record]) -> list[Block]:
+        """The blocks that the sink makes of them."""
+        topic = bulk(TOPICS)[self.topic]
+        with collector_waiting():
+            return topic.blocks([(record, message) for record in records if (message := topic.decode(record))])
 
 
-def read_blocks(messages: list[bytes]) -> Blocks:
-    """Table -> rows of these messages."""
-    found: list[Row] = []
-    with collector_waiting():
-        for data in messages:
-            found += rows_of_reads(data)
-    return {rows.READS: found}
-
-
-KINDS: dict[str, tuple[Callable[[random.Random, int], bytes], Callable[[list[bytes]], Blocks]]] = {
-    "sightings and crops": (sighting_message, sighting_blocks),
-    "reads": (reads_message, read_blocks),
+KINDS = {
+    "sightings and crops": Kind(sighting_message, TOPICS.sightings),
+    "reads": Kind(reads_message, TOPICS.reads),
 }
 
 
@@ -171,24 +168,23 @@ def owner() -> Iterator[str]:
 
 def measure(store: Store, url: str, kind: str, total: int, block: int, threads: int) -> dict[str, Any]:
     """One kind in blocks of `block` messages, `threads` blocks at a time, beside the engine alone on as many."""
-    make, convert = KINDS[kind]
     known = {table: _types(store, table) for table in (rows.SIGHTINGS, rows.CROPS, rows.READS)}
     spent = {"made": 0.0, "cpu": 0.0, "ours": 0.0, "alone": 0.0}
     count = turns = 0
     dice = random.Random(block * threads)
     while count < total:
         turns += 1
-        messages = [[make(dice, turns * block + n) for n in range(block)] for _ in range(threads)]
+        messages = [KINDS[kind].records(dice, turns * block, block) for _ in range(threads)]
         name = f"{kind}/{block}/{threads}/{turns}"
 
-        def whole(part: list[bytes], token: str) -> int:
+        def whole(part: list[Record], token: str) -> int:
             cpu = time.thread_time()
-            blocks = convert(part)
+            blocks = KINDS[kind].blocks(part)
             spent["made"] += time.thread_time() - cpu
-            for table, found in blocks.items():
-                store.insert(table, found, token=f"{token}/{table}")
+            for one in blocks:
+                store.insert(one.table, one.rows, token=f"{token}/{one.table}")
             spent["cpu"] += time.thread_time() - cpu
-            return sum(map(len, blocks.values()))
+            return sum(len(one.rows) for one in blocks)
 
         with ThreadPoolExecutor(threads) as pool:
             began = time.perf_counter()
@@ -196,9 +192,13 @@ def measure(store: Store, url: str, kind: str, total: int, block: int, threads: 
             count += sum(one.result() for one in sent)
             spent["ours"] += time.perf_counter() - began
             packed = [
-                (table, list(found[0]), encode(table, [(c, known[table][c]) for c in found[0]], found))
+                (
+                    one.table,
+                    list(one.rows[0]),
+                    encode(one.table, [(c, known[one.table][c]) for c in one.rows[0]], one.rows),
+                )
                 for part in messages
-                for table, found in convert(part).items()
+                for one in KINDS[kind].blocks(part)
             ]
             began = time.perf_counter()
             raw = [pool.submit(_post, url, *one, f"bare/{name}/{n}") for n, one in enumerate(packed)]
@@ -222,11 +222,11 @@ def _types(store: Store, table: str) -> dict[str, str]:
     return {str(one["name"]): str(one["type"]) for one in store.query(f"DESCRIBE TABLE {table}")}
 
 
-def _post(url: str, table: str, names: list[str], data: bytes, token: str) -> None:
+def _post(url: str, table: str, names: list[str], data: list[bytes], token: str) -> None:
     sql = f"INSERT INTO {table} ({', '.join(names)}) FORMAT Native"
     settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query": sql}
     connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"))
-    connection.request("POST", f"/?{urlencode(settings)}", data)
+    connection.request("POST", f"/?{urlencode(settings)}", data, {"Content-Length": str(sum(map(len, data)))})
     answer = connection.getresponse()
     text = answer.read()
     connection.close()

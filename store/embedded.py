@@ -7,12 +7,13 @@ several threads run side by side and the settings of one never reach another.
 import contextlib
 import fcntl
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from store import native
+from store.column_types import ColumnTypes
+from store.columns import check_rows
 from store.interface import (
     Parameters,
     Row,
@@ -21,7 +22,6 @@ from store.interface import (
     StoreUnavailable,
     as_store_error,
     check_identifier,
-    check_rows,
 )
 from store.values import parameter_text
 
@@ -113,8 +113,7 @@ class EmbeddedStore:
             StoreUnavailable: see `Engine`.
         """
         self._engine = path if isinstance(path, Engine) else Engine(path, threads=threads)
-        self._types: dict[str, dict[str, str]] = {}
-        self._types_lock = threading.Lock()
+        self._types = ColumnTypes(self._describe)
         self._limit = max_execution_seconds
         self._database = check_identifier(database)
         if self._database != "default":
@@ -140,7 +139,7 @@ class EmbeddedStore:
         if not rows:
             return
         columns = check_rows(check_identifier(table), rows)
-        block = native.encode(table, self._column_types(table, columns), rows)
+        block = native.encode(table, self._types.of(table, columns), rows)
         names = ", ".join(f"`{name}`" for name in columns)
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
         clause = ", ".join(f"{name} = {literal(value)}" for name, value in settings.items())
@@ -148,7 +147,7 @@ class EmbeddedStore:
             with self._connection(inserting=True) as connection:
                 stream_insert(connection, f"INSERT INTO {table} ({names}) SETTINGS {clause}", "Native", block)
         except (StoreRejected, StoreMisconfigured):
-            self._forget(table)
+            self._types.forget(table)
             raise
 
     def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
@@ -166,7 +165,7 @@ class EmbeddedStore:
         """See `Store.execute`."""
         with self._connection() as connection:
             connection.query(sql, "Null")
-        self._forget()
+        self._types.forget()
 
     def ping(self) -> None:
         """See `Store.ping`."""
@@ -176,35 +175,10 @@ class EmbeddedStore:
         """See `Store.close`."""
         self._engine.close()
 
-    def _forget(self, table: str | None = None) -> None:
-        with self._types_lock:
-            if table is None:
-                self._types.clear()
-            else:
-                self._types.pop(table, None)
-
-    def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
-        with self._types_lock:
-            known = self._types.get(table)
-        if known is None:
-            with self._connection(inserting=True) as connection:
-                described = connection.query(f"DESCRIBE TABLE {table}", "Native").bytes()
-            known = {str(row["name"]): str(row["type"]) for row in native.decode(described)}
-            with self._types_lock:
-                self._types[table] = known
-        return pick_types(table, known, columns)
-
-
-def pick_types(table: str, known: Mapping[str, str], columns: Sequence[str]) -> list[tuple[str, str]]:
-    """The types of `columns`.
-
-    Raises:
-        StoreMisconfigured: the table has no such column; it is older than this program.
-    """
-    missing = [name for name in columns if name not in known]
-    if missing:
-        raise StoreMisconfigured(f"{table} has no column {', '.join(missing)} (run: platefleet migrate)", 16)
-    return [(name, known[name]) for name in columns]
+    def _describe(self, table: str) -> dict[str, str]:
+        with self._connection(inserting=True) as connection:
+            described = connection.query(f"DESCRIBE TABLE {table}", "Native").bytes()
+        return {str(row["name"]): str(row["type"]) for row in native.decode(described)}
 
 
 def literal(value: object) -> str:
@@ -214,17 +188,17 @@ def literal(value: object) -> str:
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def stream_insert(connection: Any, head: str, format: str, body: bytes) -> Any:
-    """INSERT `head` (no FORMAT clause) with `body` in `format`; the engine's result with its row counts.
+def stream_insert(connection: Any, head: str, format: str, body: Iterable[bytes]) -> Any:
+    """INSERT `head` (no FORMAT clause) with the pieces of `body` in `format`; the engine's result with its row counts.
 
     Raises:
         RuntimeError: as chDB raises it; nothing was inserted then.
     """
     handle = connection.send_insert(head, format)
     try:
-        view = memoryview(body)
-        for start in range(0, len(view), _CHUNK):
-            connection.insert_append(handle, bytes(view[start : start + _CHUNK]))
+        for piece in body:
+            for start in range(0, len(piece), _CHUNK):
+                connection.insert_append(handle, piece[start : start + _CHUNK])
         return connection.insert_done(handle)
     except BaseException:
         with contextlib.suppress(RuntimeError):

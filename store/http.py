@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlencode, urlsplit
 
 from store import native
-from store.embedded import INSERT_SETTINGS, pick_types
+from store.column_types import ColumnTypes
+from store.columns import check_rows
+from store.embedded import INSERT_SETTINGS
 from store.interface import (
     Parameters,
     Row,
@@ -19,7 +21,6 @@ from store.interface import (
     StoreUnavailable,
     as_store_error,
     check_identifier,
-    check_rows,
     redact,
 )
 from store.pool import Pool
@@ -56,14 +57,14 @@ class HttpStore:
         if parts.password:
             self._headers["X-ClickHouse-Key"] = unquote(parts.password).encode()
         self._pool = Pool(self._connection, http.client.HTTPConnection.close, self._shown)
-        self._types: dict[str, dict[str, str]] = {}
+        self._types = ColumnTypes(self._describe)
 
     def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
         """See `Store.insert`."""
         if not rows:
             return
         columns = check_rows(check_identifier(table), rows)
-        block = native.encode(table, self._column_types(table, columns), rows)
+        block = native.encode(table, self._types.of(table, columns), rows)
         names = ", ".join(f"`{name}`" for name in columns)
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
         sql = f"INSERT INTO {table} ({names}) FORMAT Native"
@@ -71,7 +72,7 @@ class HttpStore:
             self._post({"query": sql, **settings}, block, inserting=True)
         except StoreError as error:
             if not isinstance(error, StoreUnavailable) or isinstance(error, StoreMisconfigured):
-                self._types.pop(table, None)
+                self._types.forget(table)
             raise
 
     def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
@@ -81,7 +82,7 @@ class HttpStore:
     def query_raw(self, sql: str, format: str, parameters: Parameters | None = None) -> bytes:
         """See `Store.query_raw`."""
         given = {f"param_{name}": parameter_text(value) for name, value in (parameters or {}).items()}
-        return self._post({"default_format": format, "wait_end_of_query": 1, **self._told, **given}, sql.encode())
+        return self._post({"default_format": format, "wait_end_of_query": 1, **self._told, **given}, [sql.encode()])
 
     def keeps_audit(self) -> bool:
         """Whether the other side writes searches to the audit by itself.
@@ -100,8 +101,8 @@ class HttpStore:
 
     def execute(self, sql: str) -> None:
         """See `Store.execute`."""
-        self._post({"wait_end_of_query": 1}, sql.encode(), fresh=True)
-        self._types.clear()
+        self._post({"wait_end_of_query": 1}, [sql.encode()], fresh=True)
+        self._types.forget()
 
     def ping(self) -> None:
         """See `Store.ping`; also says when user or password are wrong."""
@@ -111,14 +112,10 @@ class HttpStore:
         """See `Store.close`."""
         self._pool.close()
 
-    def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
-        known = self._types.get(table)
-        if known is None:
-            options = {"default_format": "Native", "wait_end_of_query": 1}
-            answer = self._post(options, f"DESCRIBE TABLE {table}".encode(), inserting=True)
-            known = {str(row["name"]): str(row["type"]) for row in native.decode(answer)}
-            self._types[table] = known
-        return pick_types(table, known, columns)
+    def _describe(self, table: str) -> dict[str, str]:
+        options = {"default_format": "Native", "wait_end_of_query": 1}
+        answer = self._post(options, [f"DESCRIBE TABLE {table}".encode()], inserting=True)
+        return {str(row["name"]): str(row["type"]) for row in native.decode(answer)}
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._https:
@@ -127,8 +124,10 @@ class HttpStore:
         return http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_SECONDS)
 
     def _post(
-        self, options: Mapping[str, object], body: bytes, *, inserting: bool = False, fresh: bool = False
+        self, options: Mapping[str, object], body: Sequence[bytes], *, inserting: bool = False, fresh: bool = False
     ) -> bytes:
+        """Send the pieces of `body`, one after the other: a block's pictures are not copied together."""
+        headers = self._headers | {"Content-Length": str(sum(map(len, body)))}
         target = "/?" + urlencode({"database": self._database, **options})
         while True:
             connection, used = self._pool.take(fresh=fresh)
@@ -136,7 +135,7 @@ class HttpStore:
                 if connection.sock is None:
                     connection.connect()
                 connection.sock.settimeout(self._timeout)
-                connection.request("POST", target, body=body, headers=self._headers)
+                connection.request("POST", target, body=body, headers=headers)
                 response = connection.getresponse()
                 data = response.read()
             except (OSError, http.client.HTTPException) as error:

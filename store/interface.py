@@ -12,10 +12,8 @@ from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 Row = Mapping[str, object]
-Parameters = Mapping[str, object]
 
-MAX_ROWS = 1_000_000
-"""Most rows of one insert: ClickHouse splits larger blocks, and then they are not atomic (1,048,576 rows)."""
+Parameters = Mapping[str, object]
 
 
 class StoreError(Exception):
@@ -47,7 +45,7 @@ class Store(Protocol):
     """The one door to ClickHouse. Every method may be called from any thread."""
 
     def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
-        """Insert `rows` (all with the same keys, which are columns of `table`) as one block.
+        """Insert `rows` (all with the same keys, which are columns of `table`) as one block; quickest as `Columns`.
 
         The block goes in whole or not at all, and a block with the same `token` goes in once: after a
         failure of any kind the same call may simply be made again. An empty `rows` does nothing.
@@ -141,20 +139,3 @@ def check_identifier(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", name, re.ASCII):
         raise StoreRejected(f"{name!r} is not a table name")
     return name
-
-
-def check_rows(table: str, rows: Sequence[Row]) -> list[str]:
-    """The columns that all `rows` have.
-
-    Raises:
-        StoreRejected: rows differ in their columns, or there are too many for one block.
-    """
-    if len(rows) > MAX_ROWS:
-        raise StoreRejected(f"{len(rows)} rows for {table}: at most {MAX_ROWS} fit in one atomic block")
-    columns = list(rows[0])
-    keys = rows[0].keys()
-    for number, row in enumerate(rows):
-        if row.keys() != keys:
-            odd = sorted(row.keys() ^ keys)
-            raise StoreRejected(f"row {number} for {table} differs in {', '.join(odd)}", row=number)
-    return columns

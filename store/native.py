@@ -22,7 +22,9 @@ from clickhouse_driver.streams.native import BlockInputStream
 from clickhouse_driver.varint import write_varint
 
 from store.collector import collector_waiting
+from store.columns import Columns, values_of
 from store.interface import Row, StoreRejected, StoreUnavailable
+from store.packing import pack
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUFFER = 1 << 20
@@ -179,14 +181,15 @@ def _each(inner: Converter | None) -> Converter | None:
 
 
 def columns_of(table: str, types: Types, rows: Sequence[Row]) -> list[list[Any]]:
-    """`rows` turned to columns, each value as the driver's column of that type takes it.
+    """`rows` as columns, each value as the driver's column of that type takes it.
 
     Raises:
         StoreRejected: a value cannot be converted; `column` and `row` say which.
     """
     columns = []
+    held = rows.columns if isinstance(rows, Columns) else None
     for name, spec in types:
-        values: list[Any] = [row[name] for row in rows]
+        values: list[Any] = values_of(held[name]) if held else [row[name] for row in rows]
         convert = writer_for(spec)
         if convert is not None:
             try:
@@ -224,8 +227,8 @@ def bad_value(table: str, types: Types, columns: Sequence[Sequence[Any]], error:
     return StoreRejected(f"{table}: {error}")
 
 
-def encode(table: str, types: Types, rows: Sequence[Row]) -> bytes:
-    """`rows` as one Native block.
+def encode(table: str, types: Types, rows: Sequence[Row]) -> list[bytes]:
+    """`rows` as one Native block, in pieces.
 
     Raises:
         StoreRejected: a value does not fit its column; `column` and `row` say which.
@@ -236,7 +239,7 @@ def encode(table: str, types: Types, rows: Sequence[Row]) -> bytes:
             _write_block(types, rows, sink)
         except _WRITE_ERRORS as error:
             raise _bad_row(table, types, rows, error) from None
-        return b"".join(sink.parts)
+        return sink.parts
 
 
 def _bad_row(table: str, types: Types, rows: Sequence[Row], error: Exception) -> StoreRejected:
@@ -256,9 +259,17 @@ def _write_block(types: Types, rows: Sequence[Row], sink: _Sink) -> None:
     buffer, context = BufferedSocketWriter(sink, _BUFFER), _context()
     write_varint(len(types), buffer)
     write_varint(len(rows), buffer)
+    held = rows.columns if isinstance(rows, Columns) else None
     for name, spec in types:
         buffer.write_strings((name, spec), encoding="utf-8")
-        _write(context, name, spec, [row[name] for row in rows], buffer)
+        packed = pack(spec, held[name]) if held else None
+        if packed is not None:
+            # beside the buffer: a block's pictures are not copied into it
+            buffer.flush()
+            sink.parts.append(packed)
+        else:
+            values = values_of(held[name]) if held else [row[name] for row in rows]
+            _write(context, name, spec, values, buffer)
     buffer.flush()
 
 

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 from clickhouse_driver import Client, errors
 
 from store import native
-from store.embedded import INSERT_SETTINGS, pick_types
+from store.column_types import ColumnTypes
+from store.columns import check_rows
+from store.embedded import INSERT_SETTINGS
 from store.interface import (
     Parameters,
     Row,
@@ -23,7 +25,6 @@ from store.interface import (
     StoreUnavailable,
     as_store_error,
     check_identifier,
-    check_rows,
     redact,
 )
 from store.pool import Pool
@@ -74,14 +75,14 @@ class ServerStore:
         self._insert_settings = dict(insert_settings)
         self._minimum = minimum_version
         self._pool = Pool(self._client, Client.disconnect, self._shown)
-        self._types: dict[str, dict[str, str]] = {}
+        self._types = ColumnTypes(self._describe)
 
     def insert(self, table: str, rows: Sequence[Row], *, token: str) -> None:
         """See `Store.insert`."""
         if not rows:
             return
         names = check_rows(check_identifier(table), rows)
-        types = self._column_types(table, names)
+        types = self._types.of(table, names)
         columns = native.columns_of(table, types, rows)
         sql = f"INSERT INTO {table} ({', '.join(f'`{name}`' for name in names)}) VALUES"
         settings = {**self._insert_settings, "insert_deduplication_token": token, "insert_block_size": len(rows)}
@@ -93,12 +94,12 @@ class ServerStore:
         try:
             self._run(send, inserting=True)
         except StoreRejected as error:
-            self._types.pop(table, None)
+            self._types.forget(table)
             if error.code:
                 raise
             raise native.bad_value(table, types, columns, error) from None
         except StoreMisconfigured:
-            self._types.pop(table, None)
+            self._types.forget(table)
             raise
 
     def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
@@ -118,7 +119,7 @@ class ServerStore:
     def execute(self, sql: str) -> None:
         """See `Store.execute`."""
         self._run(lambda client: client.execute(sql), fresh=True)
-        self._types.clear()
+        self._types.forget()
 
     def ping(self) -> None:
         """See `Store.ping`; also says when user or password are wrong."""
@@ -128,13 +129,9 @@ class ServerStore:
         """See `Store.close`."""
         self._pool.close()
 
-    def _column_types(self, table: str, columns: Sequence[str]) -> list[tuple[str, str]]:
-        known = self._types.get(table)
-        if known is None:
-            described: Any = self._run(lambda client: client.execute(f"DESCRIBE TABLE {table}"), inserting=True)
-            known = {str(row[0]): str(row[1]) for row in described}
-            self._types[table] = known
-        return pick_types(table, known, columns)
+    def _describe(self, table: str) -> dict[str, str]:
+        described: Any = self._run(lambda client: client.execute(f"DESCRIBE TABLE {table}"), inserting=True)
+        return {str(row[0]): str(row[1]) for row in described}
 
     def _client(self) -> Client:
         return Client(**self._options, settings={"strings_encoding": "utf-8", "server_side_params": True})

@@ -6,8 +6,8 @@ go in. Retried blocks carry the same token, so that the store takes each once.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from plumbing.bus import Record
 from plumbing.clock import Clock
@@ -19,8 +19,8 @@ from schemas.hotlist import record_type
 from schemas.sighting import Sighting
 from store import rows
 from store.collector import collector_waiting
-from store.interface import Store, StoreMisconfigured, StoreRejected, StoreUnavailable
-from store.reads import rows_of_reads
+from store.interface import Row, Store, StoreMisconfigured, StoreRejected, StoreUnavailable
+from store.reads import decode_kept
 from streams.dead import DeadLetters, Outgoing
 from streams.settings import StreamSettings, Topics
 
@@ -34,33 +34,44 @@ class Stopped(Exception):
     """The process ends; the batch was not acknowledged and will be taken again."""
 
 
-class Line(NamedTuple):
-    """One row for one table, and the record that it comes from."""
+class Block(NamedTuple):
+    """Rows for one table, and the record that each comes from."""
 
     table: str
-    row: Mapping[str, object]
-    record: Record
+    rows: Sequence[Row]
+    records: Sequence[Record]
+
+    def part(self, first: int, last: int) -> "Block":
+        """Rows `first` to before `last`."""
+        return Block(self.table, self.rows[first:last], self.records[first:last])
 
 
-Pair = tuple[str, Mapping[str, object]]
+Pair = tuple[str, Row]
 Convert = Callable[[Record], list[Pair]]
+Decoded = list[tuple[Record, Any]]
 
 
 def _origin(record: Record) -> rows.Origin:
     return rows.Origin(record.partition, record.offset)
 
 
-def _reads(record: Record) -> list[Pair]:
-    return [(rows.READS, row) for row in rows_of_reads(record.value or b"")]
-
-
-def _sightings(record: Record) -> list[Pair]:
+def _decode_sighting(record: Record) -> Sighting:
     message = decode_json(record.value or b"", Sighting)
-    pairs: list[Pair] = [(rows.SIGHTINGS, rows.sighting_row(message, _origin(record)))]
-    crop = rows.crop_row(message)
-    if crop is not None:
-        pairs.append((rows.CROPS, crop))
-    return pairs
+    rows.require_identity(message)
+    return message
+
+
+def _read_blocks(decoded: Decoded) -> list[Block]:
+    records = [record for record, message in decoded for _ in message.reads]
+    return [Block(rows.READS, rows.read_columns([message for _, message in decoded]), records)]
+
+
+def _sighting_blocks(decoded: Decoded) -> list[Block]:
+    records = [record for record, _ in decoded]
+    columns = rows.sighting_columns([message for _, message in decoded], [_origin(record) for record in records])
+    pictured = [(record, message) for record, message in decoded if rows.has_crop(message)]
+    crops = rows.crop_columns([message for _, message in pictured])
+    return [Block(rows.SIGHTINGS, columns, records), Block(rows.CROPS, crops, [record for record, _ in pictured])]
 
 
 def _alerts(record: Record) -> list[Pair]:
@@ -86,11 +97,25 @@ def _dead(record: Record) -> list[Pair]:
     return [(rows.DEAD_LETTERS, rows.dead_row(letter, record.key, record.value))]
 
 
-def converters(topics: Topics) -> dict[str, Convert]:
-    """Topic -> what makes rows of its records."""
+class Bulk(NamedTuple):
+    """A topic of which blocks are made column by column."""
+
+    decode: Callable[[Record], Any]
+    """None: it makes no row."""
+    blocks: Callable[[Decoded], list[Block]]
+
+
+def bulk(topics: Topics) -> dict[str, Bulk]:
+    """Topic -> what makes blocks of its records: the topics of which there are many."""
     return {
-        topics.reads: _reads,
-        topics.sightings: _sightings,
+        topics.reads: Bulk(lambda record: decode_kept(record.value or b""), _read_blocks),
+        topics.sightings: Bulk(_decode_sighting, _sighting_blocks),
+    }
+
+
+def converters(topics: Topics) -> dict[str, Convert]:
+    """Topic -> what makes rows of its records: the other topics."""
+    return {
         topics.alerts: _alerts,
         topics.cameras: _cameras,
         topics.hotlist: _hotlist,
@@ -111,6 +136,7 @@ class Sink:
     def __init__(self, settings: StreamSettings, store: Store, clock: Clock, stop: threading.Event) -> None:
         self._topics = settings.topics
         self._convert = converters(settings.topics)
+        self._bulk = bulk(settings.topics)
         self._store = store
         self._stop = stop
         self._letters = DeadLetters("sink", settings.topics.dead, clock, settings.dead_per_minute)
@@ -126,27 +152,36 @@ class Sink:
             TooManyDeadLetters: nothing of the batch may be acknowledged.
         """
         out: list[Outgoing] = []
-        tables: dict[str, list[Line]] = {}
         with collector_waiting():
-            for record in batch:
-                for line in self._lines(record, out):
-                    tables.setdefault(line.table, []).append(line)
-        for table, lines in tables.items():
-            for start in range(0, len(lines), _BLOCK_ROWS):
-                block = lines[start : start + _BLOCK_ROWS]
-                self._insert(table, block, f"{table}/{span(batch)}/{start}", out)
+            blocks = self._blocks(batch, out)
+        for block in blocks:
+            for start in range(0, len(block.rows), _BLOCK_ROWS):
+                part = block.part(start, start + _BLOCK_ROWS)
+                self._insert(part, f"{block.table}/{span(batch)}/{start}", out)
         return out
 
-    def _lines(self, record: Record, out: list[Outgoing]) -> Iterator[Line]:
+    def _blocks(self, batch: Sequence[Record], out: list[Outgoing]) -> list[Block]:
+        topic = self._bulk.get(batch[0].topic)
+        if topic is not None:
+            decoded = [(record, self._converted(record, topic.decode, out)) for record in batch]
+            return topic.blocks([pair for pair in decoded if pair[1] is not None])
+        found: dict[str, list[tuple[Row, Record]]] = {}
+        for record in batch:
+            for table, row in self._converted(record, self._convert[record.topic], out) or ():
+                found.setdefault(table, []).append((row, record))
+        return [Block(table, [row for row, _ in pairs], [one for _, one in pairs]) for table, pairs in found.items()]
+
+    def _converted(self, record: Record, convert: Callable[[Record], Any], out: list[Outgoing]) -> Any:
+        """What `convert` makes of the record; None when it can make nothing."""
         try:
-            for table, row in self._convert[record.topic](record):
-                yield Line(table, row, record)
+            return convert(record)
         except SchemaError as error:
             # reads, sightings and hotlist entries are captured by the agent that lives on them
             if record.topic in (self._topics.alerts, self._topics.cameras):
                 out.append(self._letters.letter(record, "bad_value", str(error)))
         except rows.BadRow as error:
             self._reject(record, str(error), out)
+        return None
 
     def _reject(self, record: Record, why: str, out: list[Outgoing]) -> None:
         if record.topic == self._topics.dead:
@@ -154,26 +189,26 @@ class Sink:
         else:
             out.append(self._letters.letter(record, "bad_row", why))
 
-    def _insert(self, table: str, block: Sequence[Line], token: str, out: list[Outgoing]) -> None:
+    def _insert(self, block: Block, token: str, out: list[Outgoing]) -> None:
         """Insert, or halve until what cannot go in is alone."""
         try:
             retry(
-                lambda: self._store.insert(table, [line.row for line in block], token=token),
+                lambda: self._store.insert(block.table, block.rows, token=token),
                 StoreUnavailable,
                 pause=self._stop.wait,
                 backoff=_BACKOFF,
-                tell=lambda error, count, wait: self._tell(table, error, count, wait),
+                tell=lambda error, count, wait: self._tell(block.table, error, count, wait),
             )
         except StoreUnavailable as error:
-            raise Stopped(f"sink: {table} was waiting for the store") from error
+            raise Stopped(f"sink: {block.table} was waiting for the store") from error
         except StoreRejected as error:
-            if len(block) == 1:
-                log.warning("sink: a row of %s can never go in: %s", table, error)
-                self._reject(block[0].record, str(error), out)
+            if len(block.rows) == 1:
+                log.warning("sink: a row of %s can never go in: %s", block.table, error)
+                self._reject(block.records[0], str(error), out)
                 return
-            middle = len(block) // 2
-            self._insert(table, block[:middle], f"{token}a", out)
-            self._insert(table, block[middle:], f"{token}b", out)
+            middle = len(block.rows) // 2
+            self._insert(block.part(0, middle), f"{token}a", out)
+            self._insert(block.part(middle, len(block.rows)), f"{token}b", out)
 
     @staticmethod
     def _tell(table: str, error: Exception, count: int, wait: float) -> None:

@@ -13,7 +13,7 @@ from schemas.codec import SchemaError, encode_reads
 from schemas.read import Candidate, CloseTracks
 from schemas.sighting import TrailPoint
 from store import Store, migrate, open_store, rows
-from store.reads import rows_of_reads
+from store.reads import decode_kept
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,9 @@ def test_reads_that_are_decoded_in_part_give_the_same_rows() -> None:
     probabilities = ((("T", 0.9), ("7", 0.1)),) * 7
     whole = frame_reads(reads=(plate_read(char_probs=probabilities), plate_read(plate="", candidates=())), still=True)
     for message in (whole, frame_reads(reads=()), frame_reads(lat=None, speed=3.5, frame_index=4)):
-        assert rows_of_reads(encode_reads(message)) == rows.read_rows(message)
-    assert rows_of_reads(encode_reads(CloseTracks(camera_id="cam-1", seq=7, sent_at=1))) == []
+        kept = decode_kept(encode_reads(message))
+        assert kept is not None
+        assert rows.read_rows(kept) == rows.read_rows(message)
+    assert decode_kept(encode_reads(CloseTracks(camera_id="cam-1", seq=7, sent_at=1))) is None
     with pytest.raises(SchemaError, match=r"not a message of fleet\.reads"):
-        rows_of_reads(b"\x93")
+        decode_kept(b"\x93")

@@ -236,7 +236,7 @@ def test_encoding_leaves_the_collector_as_it_was(before: bool) -> None:
 
 
 def test_native_that_is_cut_off() -> None:
-    whole = native.encode("t", [("a", "UInt64")], [{"a": 1}])
+    whole = b"".join(native.encode("t", [("a", "UInt64")], [{"a": 1}]))
     assert native.decode(b"") == []
     assert native.decode(whole + whole) == [{"a": 1}, {"a": 1}]
     with pytest.raises(StoreUnavailable, match="cut off"):
@@ -279,7 +279,7 @@ PAIRS = "Array(Tuple(a String, b Float64))"
     ],
 )
 def test_values_of_every_kind_go_to_native_and_back(spec: str, values: list[object], found: list[object]) -> None:
-    block = native.encode("t", [("c", spec)], [{"c": value} for value in values])
+    block = b"".join(native.encode("t", [("c", spec)], [{"c": value} for value in values]))
     for row, wanted in zip(native.decode(block), found, strict=True):
         if wanted is not None:
             assert row["c"] == wanted
