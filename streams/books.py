@@ -15,6 +15,7 @@ from plumbing.clock import Clock, from_ms
 from schemas.codec import SchemaError, decode_json, decode_reads, encode_json, encode_reads
 from schemas.read import CloseTracks, ReadsMessage
 from schemas.sighting import Sighting
+from store.collector import collector_waiting
 from streams import vehicle as vehicles
 from streams.dead import DeadLetters, Outgoing
 from streams.hotlist import Hotlist
@@ -89,6 +90,10 @@ class CameraBook:
         Raises:
             TooManyDeadLetters: nothing of the batch may be acknowledged.
         """
+        with collector_waiting():
+            return self._take(batch)
+
+    def _take(self, batch: Iterable[Record]) -> list[Outgoing]:
         out: list[Outgoing] = []
         now = self._clock.monotonic()
         touched: set[bytes] = set()

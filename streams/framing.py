@@ -11,6 +11,7 @@ _NEAR_WIDTHS = 2.5
 _EDGE = 0.15
 """Plate heights from the picture's edge within which a plate may be cut."""
 _EARTH_M = 6_371_000.0
+_DEGREE_M = math.radians(_EARTH_M)
 
 
 def sane_place(frame: FrameReads) -> FrameReads:
@@ -48,6 +49,13 @@ def distinct(reads: Sequence[PlateRead]) -> list[int]:
     return sorted(kept)
 
 
+def within_metres(a: tuple[float, float], b: tuple[float, float], most: float) -> bool:
+    """True when the distance over ground is `most` metres or less."""
+    # two thirds of it each way are surely less: no need for angles
+    near = most / _DEGREE_M * 0.66
+    return (abs(a[0] - b[0]) < near and abs(a[1] - b[1]) < near) or metres(a, b) <= most
+
+
 def metres(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Distance over ground; flat, which is enough for hundreds of metres."""
     north = math.radians(b[0] - a[0])
@@ -76,4 +84,5 @@ def _overlap(a: PlateRead, b: PlateRead) -> float:
 
 
 def _finite(read: PlateRead) -> bool:
-    return all(map(math.isfinite, read.box)) and read.box[2] > 0 and read.box[3] > 0
+    x, y, w, h = read.box
+    return math.isfinite(x) and math.isfinite(y) and 0.0 < w < math.inf and 0.0 < h < math.inf

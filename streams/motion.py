@@ -6,7 +6,8 @@ plates are treated alike; the camera itself moves, so that the room for error gr
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from streams.text import distance, fragment
 from streams.track import Seen, Track
@@ -16,11 +17,13 @@ MAX_COST = 6.0
 MAX_COST_UNREAD = 3.0
 """... where nothing was read: what says nothing must not take the place of what says the track's own text."""
 
+_OUT_OF_REACH = math.sqrt(2 * MAX_COST) + 0.01
+"""Standard deviations from where only the same text can still make a pair cheap enough."""
 _SIGMA_0 = 0.8
 _SIGMA_MOVING = 2.5
 _SIGMA_NEW = 6.0
 """Plate widths of doubt at once, and per second with and without a known velocity."""
-_BASE_S = 0.12
+_BASE_MS = 120
 _SAME_TEXT_BONUS = 2.5
 _SAME_TEXT_MOTION = 5.0
 _PER_DIFFERENCE = 1.0
@@ -35,7 +38,7 @@ _NO_TEXT = 1.0
 _PER_SECOND = 0.8
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Centre and size of a plate in the picture, pixels, and how long since it was looked at, seconds."""
 
     x: float
@@ -46,7 +49,7 @@ class Place(NamedTuple):
     moving: bool
 
 
-class Offer(NamedTuple):
+class Offer(msgspec.Struct, frozen=True, gc=False):
     """A read as the assignment sees it."""
 
     x: float
@@ -95,33 +98,45 @@ def predict(seen: Sequence[Seen], t: int) -> Place:
 
 
 def _before(seen: Sequence[Seen], t: int) -> Seen:
+    latest = t - _BASE_MS
     for s in reversed(seen):
-        if t - s.t >= _BASE_S * 1000:
+        if s.t <= latest:
             return s
     return seen[0]
 
 
 def _after(seen: Sequence[Seen], t: int) -> Seen:
+    earliest = t + _BASE_MS
     for s in seen:
-        if s.t - t >= _BASE_S * 1000:
+        if s.t >= earliest:
             return s
     return seen[-1]
 
 
 def cost(track: Track, place: Place, offer: Offer) -> float:
-    """How unlikely it is that the track's vehicle is what was read; below 0 for a clear yes, inf for a clear no."""
-    scale = max(offer.w, place.w, 12.0)
-    sigma = _SIGMA_0 + (_SIGMA_MOVING if place.moving else _SIGMA_NEW) * min(place.dt, 2.0)
-    off = math.hypot(offer.x - place.x, offer.y - place.y) / scale / sigma
-    grown = math.log(max(offer.w, 1.0) / max(place.w, 1.0)) / (0.3 + 0.8 * min(place.dt, 2.0))
+    """How unlikely it is that the track's vehicle is what was read; below 0 for a clear yes, inf for a clear no.
+
+    What lies above the highest limit may be told as inf.
+    """
+    same = offer.text == track.lead
+    doubt = place.dt if place.dt < 2.0 else 2.0
+    wider = offer.w if offer.w > place.w else place.w
+    sigma = _SIGMA_0 + (_SIGMA_MOVING if place.moving else _SIGMA_NEW) * doubt
+    off = math.hypot(offer.x - place.x, offer.y - place.y) / (wider if wider > 12.0 else 12.0) / sigma
+    if off > _OUT_OF_REACH and not same:
+        # most pairs of a frame end here
+        return math.inf
+    grown = math.log(max(offer.w, 1.0) / max(place.w, 1.0)) / (0.3 + 0.8 * doubt)
     motion = 0.5 * (off * off + grown * grown) + _PER_SECOND * place.dt
     if not offer.text or not track.lead:
         return motion + _NO_TEXT
-    text = distance(offer.text, track.lead)
+    if motion > MAX_COST and not same:
+        return math.inf
+    text = 0.0 if same else distance(offer.text, track.lead)
     if text > _LOOKALIKE and len(track.texts) > 1 and offer.text in track.texts:
         # it has been read like that before: what flickers once flickers again
         text = min(text, _LOOKALIKE)
-    if text > _HIDDEN and (fragment(offer.text, track.lead) or fragment(track.lead, offer.text)):
+    if text > _HIDDEN and len(offer.text) != len(track.lead) and _piece(offer.text, track.lead):
         # a vehicle between hides the plate's end, or has just let go of it
         text = _HIDDEN
     # what was read alike again and again is surer than any one read of it
@@ -136,6 +151,11 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     return motion + text * (_PER_DIFFERENCE + _PER_SURE_DIFFERENCE * sure) + strange
 
 
+def _piece(a: str, b: str) -> bool:
+    """True when one of the two texts, of unequal length, is a piece of the other."""
+    return fragment(a, b) if len(a) < len(b) else fragment(b, a)
+
+
 def assign(costs: Sequence[Sequence[float]], limits: Sequence[float]) -> list[int]:
     """Cheapest choice of a column for every row, -1 for none; pairs above the row's limit are never chosen.
 
@@ -145,7 +165,7 @@ def assign(costs: Sequence[Sequence[float]], limits: Sequence[float]) -> list[in
     columns = len(costs[0]) if rows else 0
     if not columns:
         return [-1] * rows
-    best = [min(range(columns), key=row.__getitem__) for row in costs]
+    best = [row.index(min(row)) for row in costs]
     wanted = [column if costs[i][column] <= limits[i] else -1 for i, column in enumerate(best)]
     taken = [column for column in wanted if column >= 0]
     if len(set(taken)) == len(taken):

@@ -4,16 +4,16 @@ Nothing here looks at the wall clock except for `emitted_at`: a replay tells the
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
 from plumbing.clock import from_ms
 from schemas.ids import sighting_id
 from schemas.sighting import Evidence, Sighting, TrailPoint
+from streams.looks import Look, ballot_of, corners_of
 from streams.settings import TrackerSettings
 from streams.text import distance
-from streams.track import TENTATIVE, Look, Track
+from streams.track import TENTATIVE, Track
 from streams.vote import Vote, vote
 
 Status = Literal["provisional", "final", "withdrawn"]
@@ -26,7 +26,7 @@ _BETTER_CROP = 1.6
 
 def vote_of(track: Track) -> Vote:
     """What the track's looks say together."""
-    return vote([look.ballot for look in track.looks])
+    return vote([ballot_of(look) for look in track.looks])
 
 
 def agreeing(track: Track, plate: str) -> int:
@@ -66,7 +66,7 @@ def remains(track: Track, said: Vote, settings: TrackerSettings) -> bool:
 def likeness(track: Track, plate: str) -> float:
     """How much the track's reads resemble `plate` on average, 0..1: low for what is no plate at all."""
     looks = track.looks
-    near = sum(max(0.0, 1.0 - distance(k.ballot.text, plate) / len(plate)) for k in looks if plate)
+    near = sum(max(0.0, 1.0 - distance(k.said.text, plate) / len(plate)) for k in looks if plate)
     return near / len(looks)
 
 
@@ -83,14 +83,14 @@ def improved(track: Track, said: Vote, winner: Look) -> bool:
 def winning(track: Track, plate: str, crops: Mapping[int, bytes]) -> Look:
     """The look that shows the plate best among those nearest to the voted text, with its crop where any has one."""
     looks = [look for look in track.looks if look.seq in crops] or track.looks
-    return min(looks, key=lambda k: (distance(k.ballot.text, plate), -k.quality, k.seq))
+    return min(looks, key=lambda k: (distance(k.said.text, plate), -k.quality, k.seq))
 
 
 def _evidence(look: Look, crop: bytes, topic: str) -> Evidence:
     return Evidence(
         seq=look.seq,
         captured_at=from_ms(look.t),
-        corners=look.corners,
+        corners=corners_of(look),
         crop_jpeg=crop,
         crop_sha256=sha256(crop).hexdigest() if crop else "",
         frame_sha256=look.frame_sha256,
@@ -104,10 +104,10 @@ def _evidence(look: Look, crop: bytes, topic: str) -> Evidence:
 class Teller:
     """Builds the messages of one camera."""
 
-    def __init__(self, camera_id: str, frames_topic: str, now: datetime) -> None:
+    def __init__(self, camera_id: str, frames_topic: str, now_ms: int) -> None:
         self._camera_id = camera_id
         self._topic = frames_topic
-        self._now = now
+        self._now_ms = now_ms
 
     def tell(self, track: Track, said: Vote, crops: Mapping[int, bytes], status: Status) -> list[Sighting]:
         """The next revision of the track, which learns that it was told.
@@ -169,6 +169,6 @@ class Teller:
             ),
             evidence=_evidence(winner, crop, self._topic),
             model_version=winner.model_version,
-            emitted_at=self._now,
+            emitted_at=from_ms(self._now_ms),
             former_plates=tuple(track.former),
         )

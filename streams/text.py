@@ -19,23 +19,24 @@ MIN_FRAGMENT = 3
 """Fewer characters than this are found in too many plates by chance."""
 
 
-def _costs() -> dict[tuple[str, str], float]:
-    costs: dict[tuple[str, str], float] = {}
+def _costs() -> dict[str, dict[str, float]]:
+    costs: dict[str, dict[str, float]] = {}
     for groups, cost in ((NEAR, NEAR_COST), (LOOKALIKES, LOOKALIKE_COST)):
         for group in groups:
             for a in group:
                 for b in group:
                     if a != b:
-                        costs[a, b] = cost
+                        costs.setdefault(a, {})[b] = cost
     return costs
 
 
 _COSTS = _costs()
+_NO_COSTS: dict[str, float] = {}
 
 
 def substitution(a: str, b: str) -> float:
     """Cost of reading character `b` for `a`: 0, 0.3, 0.6 or 1."""
-    return 0.0 if a == b else _COSTS.get((a, b), 1.0)
+    return 0.0 if a == b else _COSTS.get(a, _NO_COSTS).get(b, 1.0)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -43,28 +44,41 @@ def distance(a: str, b: str) -> float:
     """Cheapest way from `a` to `b` by substitutions (weighted by likeness) and gaps."""
     if a == b:
         return 0.0
-    row = [j * GAP_COST for j in range(len(b) + 1)]
+    above = [j * GAP_COST for j in range(len(b) + 1)]
     for i, ca in enumerate(a, start=1):
-        corner = row[0]
-        row[0] = i * GAP_COST
-        for j, cb in enumerate(b, start=1):
-            best = min(corner + substitution(ca, cb), row[j] + GAP_COST, row[j - 1] + GAP_COST)
-            corner, row[j] = row[j], best
-    return row[-1]
+        costs = _COSTS.get(ca, _NO_COSTS)
+        last = i * GAP_COST
+        row = [last]
+        corner = above[0]
+        for cb, over in zip(b, above[1:], strict=True):
+            best = corner if ca == cb else corner + costs.get(cb, 1.0)
+            # no calls here: this is where a tracker's time goes
+            if over + GAP_COST < best:
+                best = over + GAP_COST
+            if last + GAP_COST < best:
+                best = last + GAP_COST
+            row.append(best)
+            last, corner = best, over
+        above = row
+    return above[-1]
 
 
 @lru_cache(maxsize=1 << 14)
 def fragment(part: str, whole: str) -> bool:
     """True when `part` is a piece of `whole`, up to one look-alike: what is seen of a plate that something hides."""
     spare = len(whole) - len(part)
-    return (
-        len(part) >= MIN_FRAGMENT
-        and spare > 0
-        and any(
-            sum(map(substitution, part, whole[begin : begin + len(part)])) <= LOOKALIKE_COST
-            for begin in range(spare + 1)
-        )
-    )
+    return len(part) >= MIN_FRAGMENT and spare > 0 and any(_fits(part, whole[at:]) for at in range(spare + 1))
+
+
+def _fits(part: str, text: str) -> bool:
+    """True when `text` begins with `part`, up to one look-alike."""
+    cost = 0.0
+    for a, b in zip(part, text, strict=False):
+        if a != b:
+            cost += substitution(a, b)
+            if cost > LOOKALIKE_COST:
+                return False
+    return True
 
 
 @lru_cache(maxsize=1 << 14)

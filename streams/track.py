@@ -7,12 +7,13 @@ per track the crops of its best reads (large, change seldom).
 import math
 from bisect import insort
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from schemas.read import FrameReads, PlateRead, Point
+from schemas.read import FrameReads
+from streams.looks import Look, look_of, worse
 from streams.text import distance
-from streams.vote import Ballot, quality
 
 TENTATIVE, OPEN, CLOSED = 0, 1, 2
 _OBSERVATIONS = 12
@@ -25,32 +26,10 @@ _LOG_STEP = math.log(1.25)
 BALLOTS = 12
 """Best looks of a track that vote."""
 _CLOSED_BALLOTS = 2
-_SYMBOLS = 4
-"""Likeliest symbols per character that a retained look remembers."""
 MAX_CROP_BYTES = 200_000
 
 
-class Look(msgspec.Struct, array_like=True, frozen=True):
-    """One retained read: its ballot, and what makes it evidence."""
-
-    seq: int
-    rank: int
-    t: int
-    quality: float
-    ballot: Ballot
-    corners: tuple[Point, Point, Point, Point]
-    frame_sha256: str
-    partition: int
-    offset: int
-    frame_index: int
-    lat: float | None
-    lon: float | None
-    heading: float | None
-    speed: float | None
-    model_version: str
-
-
-class Seen(msgspec.Struct, array_like=True, frozen=True):
+class Seen(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where the plate was in one frame: centre, width and height in pixels."""
 
     t: int
@@ -63,8 +42,8 @@ class Seen(msgspec.Struct, array_like=True, frozen=True):
     """Whether a text was read there."""
 
 
-class Track(msgspec.Struct, array_like=True):
-    """One vehicle in one pass, from the first read on, sighting or not yet."""
+class Track(msgspec.Struct, array_like=True, eq=False):
+    """One vehicle in one pass, from the first read on, sighting or not yet. Equal to itself alone."""
 
     uid: str
     """`seq.rank` of the read that began it: the key of its crops. Never changes."""
@@ -144,15 +123,18 @@ class CameraTracks(msgspec.Struct, array_like=True):
 class CameraState:
     """CameraTracks with the crops of its tracks, and which of these changed since they were last written."""
 
-    __slots__ = ("crops", "dirty", "hot")
+    __slots__ = ("closed", "crops", "dirty", "hot")
 
     def __init__(self, hot: CameraTracks, crops: dict[str, dict[int, bytes]] | None = None) -> None:
         self.hot = hot
         self.crops = crops if crops is not None else {}
         """uid -> seq -> JPEG."""
         self.dirty: set[str] = set()
+        self.closed: dict[str, tuple[Mark, msgspec.Raw]] = {}
+        """uid -> a closed track as it was last encoded."""
 
 
+Mark = tuple[int, ...]
 _encoder = msgspec.msgpack.Encoder()
 _tracks = msgspec.msgpack.Decoder(CameraTracks)
 _crops = msgspec.msgpack.Decoder(dict[int, bytes])
@@ -164,8 +146,25 @@ def new_state(camera_id: str) -> CameraState:
 
 
 def encode_state(state: CameraState) -> bytes:
-    """The part without crops."""
-    return _encoder.encode(state.hot)
+    """The part without crops. Closed tracks, most of it, are encoded again only when they have changed."""
+    before, state.closed = state.closed, {}
+    tracks: list[Any] = []
+    for track in state.hot.tracks:
+        if track.phase != CLOSED:
+            tracks.append(track)
+            continue
+        mark = _mark(track)
+        known = before.get(track.uid)
+        if known is None or known[0] != mark:
+            known = mark, msgspec.Raw(_encoder.encode(track))
+        state.closed[track.uid] = known
+        tracks.append(known[1])
+    return _encoder.encode(msgspec.structs.replace(state.hot, tracks=tracks))
+
+
+def _mark(track: Track) -> Mark:
+    """Changes whenever a closed track does: by a late read, by another that it absorbs, when told or made slim."""
+    return track.touched, track.frames, track.revision, len(track.looks), len(track.best)
 
 
 def decode_state(data: bytes, crops: Mapping[str, bytes]) -> CameraState:
@@ -241,17 +240,15 @@ def add_read(state: CameraState, track: Track, frame: FrameReads, rank: int, tex
     track.frames += 1
     if frame.lat is not None and frame.lon is not None:
         _follow(track, t, frame.lat, frame.lon)
-    look = _look(frame, read, rank, text, t)
+    look = look_of(frame, read, rank, text, t)
     _count(track, text, look)
     _retain(state, track, look, read.crop_jpeg)
 
 
 def _see(track: Track, seen: Seen) -> None:
     places = track.seen
-    if not places or (seen.t, seen.seq) > (places[-1].t, places[-1].seq):
-        places.append(seen)
-    else:
-        places.append(seen)
+    places.append(seen)
+    if len(places) > 1 and (seen.t, seen.seq) <= (places[-2].t, places[-2].seq):
         places.sort(key=lambda s: (s.t, s.seq))
     if not track.early[1] or seen.t < track.early[0]:
         track.early = (seen.t, seen.h)
@@ -272,55 +269,22 @@ def _follow(track: Track, t: int, lat: float, lon: float) -> None:
         track.trail[second] = (t, lat, lon)
 
 
-def _look(frame: FrameReads, read: PlateRead, rank: int, text: str, t: int) -> Look:
-    probs = read.char_probs if len(read.char_probs) == len(text) else ()
-    if any(len(options) > _SYMBOLS for options in probs):
-        probs = tuple(options[:_SYMBOLS] for options in probs)
-    ballot = Ballot(
-        text,
-        read.confidence,
-        read.box[3],
-        read.sharpness,
-        read.legibility,
-        probs,
-        read.region,
-        read.region_confidence,
-    )
-    return Look(
-        frame.seq,
-        rank,
-        t,
-        quality(read.box[3], read.sharpness, read.legibility) * (0.1 + 0.9 * read.confidence),
-        ballot,
-        read.corners,
-        frame.frame_sha256,
-        frame.frame_partition,
-        frame.frame_offset,
-        frame.frame_index,
-        frame.lat,
-        frame.lon,
-        frame.heading,
-        frame.speed,
-        frame.model_version,
-    )
-
-
 def _count(track: Track, text: str, look: Look) -> None:
     number, weight = track.texts.get(text, (0, 0))
     # weights are rounded so that their sum does not depend on the order of adding
-    weight += round(look.ballot.confidence * look.quality)
+    weight += round(look.said.confidence * look.quality)
     track.texts[text] = (number + 1, weight)
     if len(track.texts) > _TEXTS:
         del track.texts[min(track.texts, key=lambda s: (track.texts[s][1], s))]
-    track.lead = max(track.texts, key=lambda s: (track.texts[s][1], s))
+    track.lead = text if len(track.texts) == 1 else max(track.texts, key=lambda s: (track.texts[s][1], s))
     if text == track.lead:
-        track.lead_confidence = max(track.lead_confidence, look.ballot.confidence)
+        track.lead_confidence = max(track.lead_confidence, look.said.confidence)
 
 
 def _retain(state: CameraState, track: Track, look: Look, crop: bytes) -> None:
     """Keep the looks that vote, and the crops of those that may become the evidence."""
     bucket = round(math.log(look.quality) / _LOG_STEP)
-    text = look.ballot.text
+    text = look.said.text
     held = track.best.get(text)
     if held is None and len(track.best) >= _CROPS:
         least = min(track.best, key=lambda s: (track.texts.get(s, (0, 0))[1], s))
@@ -333,19 +297,18 @@ def _retain(state: CameraState, track: Track, look: Look, crop: bytes) -> None:
         if crop and len(crop) <= MAX_CROP_BYTES:
             state.crops.setdefault(track.uid, {})[look.seq] = crop
             state.dirty.add(track.uid)
-    insort(track.looks, look, key=_worse)
+    looks = track.looks
+    insort(looks, look, key=worse)
     keep = {seq for _, seq in track.best.values()}
-    if len(track.looks) > BALLOTS:
-        del track.looks[next(i for i in range(len(track.looks) - 1, -1, -1) if track.looks[i].seq not in keep)]
+    if len(looks) > BALLOTS:
+        last = BALLOTS
+        while looks[last].seq in keep:
+            last -= 1
+        del looks[last]
     crops = state.crops.get(track.uid)
     if crops and len(crops) > len(keep):
         for seq in crops.keys() - keep:
             del crops[seq]
-
-
-def _worse(look: Look) -> tuple[float, int]:
-    """Sorts the best look first."""
-    return -look.quality, look.seq
 
 
 def absorb(into: Track, track: Track, crops: Mapping[int, bytes]) -> None:
@@ -363,21 +326,21 @@ def absorb(into: Track, track: Track, crops: Mapping[int, bytes]) -> None:
     own = {look.seq for look in into.looks} | crops.keys()
     room = max(0, BALLOTS - len(into.looks))
     fresh = sorted((k for k in track.looks if k.seq not in own), key=lambda k: (-k.quality, k.seq))
-    into.looks = sorted(into.looks + fresh[:room], key=_worse)
+    into.looks = sorted(into.looks + fresh[:room], key=worse)
     into.early, into.late = min(into.early, track.early), max(into.late, track.late)
     into.trail = track.trail | into.trail
 
 
 def slim(state: CameraState, track: Track) -> None:
     """Let a track that time has left behind keep only what a late frame may still need: most of a state is such."""
-    if len(track.looks) <= _CLOSED_BALLOTS and len(track.best) <= 1:
+    if len(track.best) <= 1 and len(track.looks) <= _CLOSED_BALLOTS:
         return
     if track.best:
         nearest = min(track.best, key=lambda text: (distance(text, track.told_plate), text))
         track.best = {nearest: track.best[nearest]}
     keep = {seq for _, seq in track.best.values()}
-    best = sorted(track.looks, key=lambda k: (k.seq not in keep, *_worse(k)))
-    track.looks = sorted(best[:_CLOSED_BALLOTS], key=_worse)
+    best = sorted(track.looks, key=lambda k: (k.seq not in keep, *worse(k)))
+    track.looks = sorted(best[:_CLOSED_BALLOTS], key=worse)
     track.seen = track.seen[-2:]
     crops = state.crops.get(track.uid)
     if crops and len(crops) > len(keep):

@@ -15,7 +15,7 @@ from schemas.read import CloseTracks, FrameReads, ReadsMessage
 from schemas.sighting import Sighting
 from schemas.topics import FRAMES
 from streams import motion
-from streams.framing import cut, distinct, metres, sane_place
+from streams.framing import cut, distinct, sane_place, within_metres
 from streams.settings import TrackerSettings
 from streams.telling import Teller, agreeing, improved, opens, remains, vote_of, winning
 from streams.text import distance, fragment
@@ -113,7 +113,7 @@ def _frame(state: CameraState, frame: FrameReads, now_ms: int, settings: Tracker
     t = _event_time(hot, frame, settings)
     frame = sane_place(frame)
     _health(hot, frame, t)
-    teller = Teller(hot.camera_id, FRAMES.name, from_ms(now_ms))
+    teller = Teller(hot.camera_id, FRAMES.name, now_ms)
     told: list[Sighting] = []
     ranks = distinct(frame.reads)
     if ranks:
@@ -162,20 +162,20 @@ def _join(
         sound = settings.min_length <= len(read.plate) <= settings.max_length and not cut(read, frame)
         text = read.plate if sound else ""
         offers[rank] = motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
-    tracks = [track for track in state.hot.tracks if _in_reach(track, frame, t, settings)]
+    tracks = _in_reach(state.hot, frame, t, settings)
     places = [motion.predict(track.seen, t) for track in tracks]
     costs = [
         [_cost(track, place, offer) for track, place in zip(tracks, places, strict=True)] for offer in offers.values()
     ]
     limits = [motion.MAX_COST if offer.text else motion.MAX_COST_UNREAD for offer in offers.values()]
     chosen = motion.assign(costs, limits)
-    idle = [k for k in range(len(tracks)) if k not in chosen]
     joined = []
     for (rank, offer), column in zip(offers.items(), chosen, strict=True):
         if column >= 0:
             track = tracks[column]
         else:
             track = begin(state, frame, rank, t)
+            idle = (k for k in range(len(tracks)) if k not in chosen)
             track.beside = next((tracks[k].uid for k in idle if _expected(places[k], offer)), "")
         add_read(state, track, frame, rank, offer.text, t)
         joined.append(track)
@@ -194,16 +194,22 @@ def _cost(track: Track, place: motion.Place, offer: motion.Offer) -> float:
     return motion.cost(track, place, offer)
 
 
-def _in_reach(track: Track, frame: FrameReads, t: int, settings: TrackerSettings) -> bool:
+def _in_reach(hot: CameraTracks, frame: FrameReads, t: int, settings: TrackerSettings) -> list[Track]:
     gap = settings.gap_s * 1000
-    if not track.first_t - gap <= t <= track.last_t + gap or track.still != frame.still:
-        return False
+    begins, ends = t - gap, t + gap
     here = None if frame.lat is None or frame.lon is None else (frame.lat, frame.lon)
-    return _near(track.place, here, settings)
+    return [
+        track
+        for track in hot.tracks
+        if begins <= track.last_t
+        and track.first_t <= ends
+        and track.still == frame.still
+        and _near(track.place, here, settings)
+    ]
 
 
 def _near(a: tuple[float, float] | None, b: tuple[float, float] | None, settings: TrackerSettings) -> bool:
-    return a is None or b is None or metres(a, b) <= settings.max_jump_m
+    return a is None or b is None or within_metres(a, b, settings.max_jump_m)
 
 
 # --- telling
@@ -347,25 +353,33 @@ def _pass_time(state: CameraState, teller: Teller, settings: TrackerSettings) ->
     hot = state.hot
     ends = hot.clock - settings.gap_s * 1000
     told: list[Sighting] = []
-    for track in list(hot.tracks):
-        if track.phase != CLOSED and track.last_t < ends and track in hot.tracks:
+    past = [track for track in hot.tracks if track.last_t < ends]
+    for track in past:
+        # the end of one may be the end of another
+        if track.phase != CLOSED and track in hot.tracks:
             told += _close(state, track, teller, settings)
     oldest = hot.clock - settings.keep_s * 1000
     closed = [track for track in hot.tracks if track.phase == CLOSED]
-    excess = len(closed) - _MAX_CLOSED
-    if excess > 0:
+    if len(closed) > _MAX_CLOSED:
         closed.sort(key=lambda track: track.touched)
-    for i, track in enumerate(closed):
+        for track in closed[:-_MAX_CLOSED]:
+            _forget(state, track)
+        del closed[:-_MAX_CLOSED]
+    for track in closed:
         if track.last_t < ends:
             slim(state, track)
-        if i < excess or (track.last_t < oldest and hot.frames - track.touched > _PURGE_FRAMES):
-            forget_crops(state, track.uid)
-            hot.tracks.remove(track)
+            if track.last_t < oldest and hot.frames - track.touched > _PURGE_FRAMES:
+                _forget(state, track)
     return told
 
 
+def _forget(state: CameraState, track: Track) -> None:
+    forget_crops(state, track.uid)
+    state.hot.tracks.remove(track)
+
+
 def _close_all(state: CameraState, command: CloseTracks, now_ms: int, settings: TrackerSettings) -> list[Sighting]:
-    teller = Teller(state.hot.camera_id, FRAMES.name, from_ms(now_ms))
+    teller = Teller(state.hot.camera_id, FRAMES.name, now_ms)
     if state.hot.seqs and state.hot.seqs[-1][1] > command.seq:
         return []
     told: list[Sighting] = []

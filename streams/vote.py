@@ -6,7 +6,6 @@ The result depends on the set of ballots alone, never on their order.
 
 import math
 from collections.abc import Mapping, Sequence
-from heapq import nlargest
 
 import msgspec
 
@@ -20,12 +19,13 @@ FULL_HEIGHT_PX = 22.0
 MAX_CANDIDATES = 5
 _ALTERNATIVES = 3
 _MIN_SHARE = 1e-3
+_NEGLIGIBLE = 0.1 * _MIN_SHARE
 _PRIOR = 1.5
 _WHOLE = 0.3
 """A read this sure shows that others, which lack two characters or more at an end, saw the plate half hidden."""
 
 
-class Ballot(msgspec.Struct, array_like=True, frozen=True):
+class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One read that votes."""
 
     text: str
@@ -70,6 +70,9 @@ def _whole(ballots: Sequence[Ballot]) -> list[Ballot]:
 
     One character less is not enough: it may as well be one too many in the other.
     """
+    lengths = [len(b.text) for b in ballots]
+    if max(lengths) < min(lengths) + 2:
+        return list(ballots)
     whole = {b.text for b in ballots if b.confidence >= _WHOLE}
     return [b for b in ballots if not any(len(t) >= len(b.text) + 2 and fragment(b.text, t) for t in whole)]
 
@@ -93,30 +96,41 @@ def _reference(ballots: Sequence[Ballot], weight: Sequence[float]) -> str:
     return max((t for t in by_text if len(t) == length), key=lambda t: (by_text[t], t))
 
 
-def _pool(ballots: Sequence[Ballot], weight: Sequence[float], reference: str) -> list[dict[str, float]]:
+def _pool(ballots: Sequence[Ballot], weight: Sequence[float], reference: str) -> Sequence[Mapping[str, float]]:
     """Per position of `reference` the share of each symbol, summing to at most 1; "" is "no character here"."""
-    pools: list[dict[str, float]] = [{} for _ in reference]
     total = sum(weight)
-    for ballot, w in zip(ballots, weight, strict=True):
-        share = w / total
-        places = align(ballot.text, reference)
-        for chances, place in zip(_characters(ballot), places, strict=True):
-            if place >= 0:
-                pool = pools[place]
-                for symbol, p in chances:
-                    pool[symbol] = pool.get(symbol, 0.0) + share * p
-        for place in set(range(len(reference))).difference(places):
-            pools[place][""] = pools[place].get("", 0.0) + share * ballot.confidence
+    shares = [w / total for w in weight]
+    pools = []
+    for answers in zip(*(_answers(ballot, reference) for ballot in ballots), strict=True):
+        pool: dict[str, float] = {}
+        get = pool.get
+        for share, chances in zip(shares, answers, strict=True):
+            for symbol, p in chances:
+                pool[symbol] = get(symbol, 0.0) + share * p
+        pools.append(pool)
     return pools
+
+
+def _answers(ballot: Ballot, reference: str) -> CharProbs:
+    """What the ballot says of each position of `reference`."""
+    places = align(ballot.text, reference)
+    characters = _characters(ballot)
+    if len(places) == len(reference) and -1 not in places:
+        return characters
+    answers: list[tuple[tuple[str, float], ...]] = [(("", ballot.confidence),)] * len(reference)
+    for chances, place in zip(characters, places, strict=True):
+        if place >= 0:
+            answers[place] = chances
+    return tuple(answers)
 
 
 def _sharpen(pool: Mapping[str, float], power: float) -> list[tuple[str, float]]:
     """The likeliest symbols, best first, after `power` independent looks; what is not told counts as others."""
-    raised = {symbol: max(p, 1e-6) ** power for symbol, p in pool.items()}
+    raised = {symbol: (p if p > 1e-6 else 1e-6) ** power for symbol, p in pool.items()}
     rest = max(0.0, 1.0 - sum(pool.values())) ** power
     total = sum(raised.values()) + rest
-    best = nlargest(_ALTERNATIVES, raised.items(), key=lambda item: (item[1], item[0]))
-    return [(symbol, p / total) for symbol, p in best]
+    best = sorted(((p, symbol) for symbol, p in raised.items()), reverse=True)
+    return [(symbol, p / total) for p, symbol in best[:_ALTERNATIVES]]
 
 
 def _ranked(positions: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str, float]]:
@@ -126,12 +140,17 @@ def _ranked(positions: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str,
         longer: dict[str, float] = {}
         for text, p in beam:
             for symbol, q in options:
-                if p * q >= _MIN_SHARE * 0.1:
-                    longer[text + symbol] = longer.get(text + symbol, 0.0) + p * q
+                joint = p * q
+                if joint < _NEGLIGIBLE:
+                    # options come best first
+                    break
+                said = text + symbol
+                longer[said] = longer[said] + joint if said in longer else joint
         if not longer:
             best, p = beam[0]
             longer = {best + options[0][0]: p * options[0][1]}
-        beam = nlargest(2 * MAX_CANDIDATES, longer.items(), key=lambda item: (item[1], item[0]))
+        best_first = sorted(((p, text) for text, p in longer.items()), reverse=True)
+        beam = [(text, p) for p, text in best_first[: 2 * MAX_CANDIDATES]]
     return beam
 
 

@@ -1,12 +1,13 @@
 """Many reads, one text: who wins, with what confidence, and that the order does not matter."""
 
 import itertools
+from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.text import align, distance
+from streams.text import GAP_COST, align, distance, fragment, substitution
 from streams.vote import Ballot, vote
 
 
@@ -93,6 +94,26 @@ def test_distance_is_a_metric_up_to_its_weights(a: str, b: str, c: str) -> None:
     assert distance(a, b) == pytest.approx(distance(b, a))
     assert (distance(a, b) == 0) == (a == b)
     assert distance(a, b) <= 0.8 * (len(a) + len(b)) + 1e-9
+
+
+@given(texts, texts)
+def test_distance_is_the_cheapest_way(a: str, b: str) -> None:
+    @cache
+    def cheapest(i: int, j: int) -> float:
+        if not i or not j:
+            return (i + j) * GAP_COST
+        change = cheapest(i - 1, j - 1) + substitution(a[i - 1], b[j - 1])
+        return min(change, cheapest(i - 1, j) + GAP_COST, cheapest(i, j - 1) + GAP_COST)
+
+    assert distance(a, b) == pytest.approx(cheapest(len(a), len(b)))
+
+
+@pytest.mark.parametrize(
+    ("part", "piece"), [("KLM4", True), ("M471", True), ("KIM4", True), ("KIM4T", False), ("LM", False)]
+)
+def test_a_piece_of_a_plate_is_known_by_its_characters(part: str, piece: bool) -> None:
+    assert fragment(part, "KLM471") is piece
+    assert not fragment("KLM471", part)
 
 
 @given(texts, texts)
