@@ -50,6 +50,18 @@ def decode_json(data: bytes, kind: type[T]) -> T:
         raise SchemaError("bad_value", f"not a {kind.__name__}: {error}") from error
 
 
+def decode_hotlist_key(key: bytes | None) -> str:
+    """The key of a record of `fleet.hotlist`; `record_type` says of what.
+
+    Raises:
+        SchemaError: not text.
+    """
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise SchemaError("bad_value", f"hotlist key: {error}") from error
+
+
 def encode_reads(message: ReadsMessage) -> bytes:
     """A message of `fleet.reads` as msgpack."""
     return _msgpack.encode(message)

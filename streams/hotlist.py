@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.alert import Match
-from schemas.codec import SchemaError, decode_json
+from schemas.codec import SchemaError, decode_hotlist_key, decode_json
 from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit, normalise_entry, record_type
 from schemas.sighting import Sighting
 from streams.likeness import chance, skeleton, within
@@ -147,10 +147,7 @@ class Hotlist:
         Raises:
             SchemaError: not a record of this topic, its key is not its own, or it asks for what cannot be.
         """
-        try:
-            name = (key or b"").decode()
-        except UnicodeDecodeError as error:
-            raise SchemaError("bad_value", f"hotlist key: {error}") from error
+        name = decode_hotlist_key(key)
         kind = record_type(name)
         if not value:
             self._remove(name, kind)

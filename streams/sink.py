@@ -14,7 +14,7 @@ from plumbing.clock import Clock
 from plumbing.retry import Backoff, retry
 from schemas.alert import Alert
 from schemas.camera import CameraState
-from schemas.codec import SchemaError, decode_dead, decode_json
+from schemas.codec import SchemaError, decode_dead, decode_hotlist_key, decode_json
 from schemas.hotlist import record_type
 from schemas.sighting import Sighting
 from store import rows
@@ -84,10 +84,7 @@ def _cameras(record: Record) -> list[Pair]:
 
 
 def _hotlist(record: Record) -> list[Pair]:
-    try:
-        name = (record.key or b"").decode()
-    except UnicodeDecodeError as error:
-        raise SchemaError("bad_value", f"hotlist key: {error}") from error
+    name = decode_hotlist_key(record.key)
     message = decode_json(record.value, record_type(name)) if record.value else None
     return [(rows.HOTLIST, rows.hotlist_row(name, message, _origin(record)))]
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,18 +19,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "streams"))
 
-from running import read_log, wait_for
+from running import read_log, undisturbed, wait_for
 
 from cameras.simulator import simulate
 from fleet.local_kafka import LocalKafka
 from schemas.alert import Alert
 from schemas.codec import decode_json, decode_reads
-from schemas.read import CloseTracks, FrameReads
+from schemas.read import FrameReads
 from schemas.sighting import Sighting
 from store import open_store
 from streams.progress import close_all, drained
-from streams.track import CameraState, new_state
-from streams.tracker import step
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(420)]
 CAMERAS, SECONDS, FPS = 2, 24, 4
@@ -68,7 +66,7 @@ def test_readers_and_streams_die(broker: str, tmp_path: Path) -> None:
         up.wait(15)
     reads = [decode_reads(r.value) for r in read_log(broker, "fleet.reads")]
     assert {(r.camera_id, r.seq) for r in reads if isinstance(r, FrameReads)} == _rendered(drive)
-    expected = _undisturbed(broker)
+    expected = _remaining(undisturbed(broker, "fleet.reads"))
     shown = {(str(r["id"]), r["plate"], r["frames"]) for r in rows}
     assert shown == expected, f"only in SQL {shown - expected}, missing from SQL {expected - shown}"
     assert len({r["id"] for r in rows}) == len(rows)
@@ -122,20 +120,14 @@ def _rendered(drive: Path) -> set[tuple[str, int]]:
     }
 
 
-def _undisturbed(broker: str) -> set[tuple[str, str, int]]:
-    """(sighting, plate, frames) that the pure tracker makes of fleet.reads; withdrawn ones are gone."""
-    states: dict[str, CameraState] = {}
+def _remaining(told: Iterable[Sighting]) -> set[tuple[str, str, int]]:
+    """(sighting, plate, frames) of the last revisions; withdrawn ones are gone."""
     last: dict[str, Sighting] = {}
-    for record in read_log(broker, "fleet.reads"):
-        message = decode_reads(record.value)
-        state = states.get(message.camera_id) or new_state(message.camera_id)
-        assert isinstance(message, FrameReads | CloseTracks)
-        states[message.camera_id], told = step(state, message, record.offset, record.timestamp)
-        for sighting in told:
-            if sighting.status != "withdrawn":
-                last[sighting.sighting_id] = sighting
-            elif sighting.sighting_id in last and last[sighting.sighting_id].plate == sighting.plate:
-                del last[sighting.sighting_id]
+    for sighting in told:
+        if sighting.status != "withdrawn":
+            last[sighting.sighting_id] = sighting
+        elif sighting.sighting_id in last and last[sighting.sighting_id].plate == sighting.plate:
+            del last[sighting.sighting_id]
     return {(s.sighting_id, s.plate, s.frames) for s in last.values()}
 
 

@@ -12,12 +12,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "streams"))
 
-from running import Place, Process, ask, migrate_store, wait_for
+from running import Place, Process, ask, migrate_store, undisturbed, wait_for
 from scenes import T0, Car, Road
 
 from fleet.local_kafka import LocalKafka
 from schemas.alert import Alert
-from schemas.codec import decode_json, decode_reads
+from schemas.codec import decode_json
 from schemas.read import CloseTracks, FrameReads
 from schemas.sighting import Sighting
 from streams.progress import close_all
@@ -125,7 +125,7 @@ def test_frames_keep_coming_while_it_dies_again_and_again(place: Place) -> None:
         close_all(place.brokers, [f"cam-{c}" for c in range(3)], topics=place.topics)
         place.drain(ROLES)
         assert process.stop() == 0
-    wanted = _undisturbed(place)
+    wanted = {s.sighting_id: s for s in undisturbed(place.brokers, place.topics.reads)}
     assert len(wanted) >= 24
     told = [decode_json(r.value, Sighting) for r in place.log(place.topics.sightings)]
     last = {s.sighting_id: s for s in sorted(told, key=lambda s: s.revision)}
@@ -159,23 +159,11 @@ def test_the_broker_is_killed_and_comes_back(tmp_path: Path, free_port: Callable
                 close_all(place.brokers, [road.camera_id for road in roads()], topics=place.topics)
                 place.drain(ROLES, timeout=120)
                 assert process.stop() == 0
-                wanted = _undisturbed(place)
+                wanted = {s.sighting_id: s for s in undisturbed(place.brokers, place.topics.reads)}
                 told = [decode_json(r.value, Sighting) for r in place.log(place.topics.sightings)]
         place.close()
     last = {s.sighting_id: s for s in sorted(told, key=lambda s: s.revision)}
     assert {k: substance(s) for k, s in last.items()} == {k: substance(s) for k, s in wanted.items()}
-
-
-def _undisturbed(place: Place) -> dict[str, Sighting]:
-    """The last revision of each sighting that the tracker makes of the topic of reads when nothing dies."""
-    last: dict[str, Sighting] = {}
-    states = {}
-    for record in place.log(place.topics.reads):
-        message = decode_reads(record.value)
-        state = states.get(message.camera_id) or new_state(message.camera_id)
-        states[message.camera_id], told = step(state, message, record.offset, record.timestamp)
-        last |= {s.sighting_id: s for s in told}
-    return last
 
 
 def _send_slowly(place: Place, together: list[tuple[FrameReads, ...]], pause_s: float) -> None:

@@ -20,11 +20,14 @@ from plumbing.clock import from_ms
 from plumbing.kafka_admin import create_topics
 from plumbing.kafka_bus import KafkaBusProducer
 from schemas import topics as declared
-from schemas.codec import encode_json, encode_reads
+from schemas.codec import decode_reads, encode_json, encode_reads
 from schemas.hotlist import HotlistEntry
 from schemas.read import ReadsMessage
+from schemas.sighting import Sighting
 from streams.progress import Progress
 from streams.settings import Topics
+from streams.track import CameraState, new_state
+from streams.tracker import step
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 3
@@ -55,6 +58,18 @@ def read_log(brokers: str, topic: str) -> list[Any]:
         return sorted(out, key=lambda r: (r.partition, r.offset))
     finally:
         consumer.close()
+
+
+def undisturbed(brokers: str, topic: str) -> list[Sighting]:
+    """Every revision that the pure tracker tells of a topic of reads, in order: what a run without a death tells."""
+    states: dict[str, CameraState] = {}
+    out: list[Sighting] = []
+    for record in read_log(brokers, topic):
+        message = decode_reads(record.value)
+        state = states.get(message.camera_id) or new_state(message.camera_id)
+        states[message.camera_id], told = step(state, message, record.offset, record.timestamp)
+        out += told
+    return out
 
 
 @dataclass
