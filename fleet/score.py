@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from vision.training.judging import edit_distance
+
 SLACK_MS = 1500
 """How far apart in time a sighting and its pass may lie."""
 
@@ -88,16 +90,6 @@ def read_truth(path: Path, shift_ms: int = 0) -> list[Pass]:
     ]
 
 
-def distance(a: str, b: str) -> int:
-    """Insertions, deletions and substitutions from one text to the other."""
-    row = list(range(len(b) + 1))
-    for i, sign in enumerate(a, start=1):
-        diagonal, row[0] = row[0], i
-        for k, other in enumerate(b, start=1):
-            diagonal, row[k] = row[k], min(row[k] + 1, row[k - 1] + 1, diagonal + (sign != other))
-    return row[-1]
-
-
 def score(passes: Sequence[Pass], sightings: Iterable[Seen]) -> Score:
     """Compare; see the module for the rules."""
     of_camera = defaultdict(list)
@@ -108,7 +100,7 @@ def score(passes: Sequence[Pass], sightings: Iterable[Seen]) -> Score:
     for seen in sightings:
         result.sightings += 1
         near = [
-            (distance(seen.plate, one.plate), apart(seen, one), number)
+            (edit_distance(seen.plate, one.plate), apart(seen, one), number)
             for number, one in of_camera[seen.camera_id]
             if apart(seen, one) <= SLACK_MS
         ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet.monitor import percentile
-from fleet.score import Pass, Seen, distance, read_truth, score
+from fleet.score import Pass, Seen, read_truth, score
 
 
 def _pass(plate: str, first: int, last: int, camera: str = "c1", legible: int = 3) -> Pass:
@@ -63,11 +63,6 @@ def test_neighbours_of_like_plates_are_told_apart_by_text() -> None:
     passes = [_pass("AB12CD", 0, 5000), _pass("AB12CE", 0, 5000)]
     result = score(passes, [_seen("AB12CE", 0, 100), _seen("AB12CD", 0, 100)])
     assert result.right == 2
-
-
-@pytest.mark.parametrize(("a", "b", "edits"), [("", "AB", 2), ("AB12", "A812", 1), ("AB12", "B12", 1), ("A", "A", 0)])
-def test_distance(a: str, b: str, edits: int) -> None:
-    assert distance(a, b) == distance(b, a) == edits
 
 
 def test_read_truth_shifts_times_and_refuses_other_files(tmp_path: Path) -> None:
