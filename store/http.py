@@ -13,6 +13,7 @@ from store import native
 from store.column_types import ColumnTypes
 from store.columns import check_rows
 from store.embedded import INSERT_SETTINGS
+from store.encodings import shrunk
 from store.interface import (
     Parameters,
     Row,
@@ -21,12 +22,15 @@ from store.interface import (
     StoreUnavailable,
     as_store_error,
     check_identifier,
+    is_local,
     redact,
 )
 from store.pool import Pool
 from store.values import parameter_text
 
 _CONNECT_SECONDS = 5.0
+_COMPRESS_BYTES = 1 << 16
+"""A smaller block goes as it is."""
 KEEPS_AUDIT = "X-Platefleet-Audit"
 """Header of an answer whose sender writes searches down by itself."""
 
@@ -34,9 +38,12 @@ KEEPS_AUDIT = "X-Platefleet-Audit"
 class HttpStore:
     """`Store` behind an HTTP port."""
 
-    def __init__(self, url: str, *, timeout: float = 300.0, asked_by: str = "", reason: str = "") -> None:
+    def __init__(
+        self, url: str, *, timeout: float = 300.0, asked_by: str = "", reason: str = "", compress: bool | None = None
+    ) -> None:
         """`timeout`: seconds that one answer may take. `asked_by` and `reason` go with each question: the owner
-        writes them to its audit, a server to its query log. Nothing is sent yet.
+        writes them to its audit, a server to its query log. `compress`: blocks on their way; None: where it pays, on
+        a network, but not within one machine. Nothing is sent yet.
 
         Raises:
             StoreMisconfigured: `url` names no host.
@@ -48,6 +55,7 @@ class HttpStore:
         self._https = parts.scheme == "https"
         self._host, self._port = parts.hostname, parts.port or (8443 if self._https else 8123)
         self._database = parts.path.strip("/") or "default"
+        self._compress = not is_local(self._host) if compress is None else compress
         self._timeout = timeout
         told = {"quota_key": asked_by, "log_comment": reason}
         self._told = {name: text for name, text in told.items() if text}
@@ -127,7 +135,12 @@ class HttpStore:
         self, options: Mapping[str, object], body: Sequence[bytes], *, inserting: bool = False, fresh: bool = False
     ) -> bytes:
         """Send the pieces of `body`, one after the other: a block's pictures are not copied together."""
-        headers = self._headers | {"Content-Length": str(sum(map(len, body)))}
+        headers = dict(self._headers)
+        if inserting and self._compress and sum(map(len, body)) >= _COMPRESS_BYTES:
+            packed = shrunk(body)
+            if packed is not None:
+                body, headers["Content-Encoding"] = [packed], "zstd"
+        headers["Content-Length"] = str(sum(map(len, body)))
         target = "/?" + urlencode({"database": self._database, **options})
         while True:
             connection, used = self._pool.take(fresh=fresh)

@@ -6,6 +6,7 @@ StoreError
 └── StoreRejected          these rows, or this SQL, can never go through; ClickHouse's own code and words
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -139,3 +140,11 @@ def check_identifier(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", name, re.ASCII):
         raise StoreRejected(f"{name!r} is not a table name")
     return name
+
+
+def is_local(host: str) -> bool:
+    """Whether the host is this machine by its very name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

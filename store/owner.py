@@ -7,7 +7,6 @@ console and every other process of the fleet. Statements run in threads: slow qu
 import argparse
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import signal
 import socket
@@ -26,7 +25,7 @@ from store.audit import AuditLog
 from store.embedded import EmbeddedStore, Engine
 from store.encodings import Compressor, choose, compressor
 from store.http import KEEPS_AUDIT
-from store.interface import StoreError, StoreMisconfigured, StoreUnavailable
+from store.interface import StoreError, StoreMisconfigured, StoreUnavailable, is_local
 from store.owner_formats import content_type, http_status
 from store.owner_request import Access, HttpQuery, RequestError, check_access, parse
 from store.owner_run import Run, Sessions
@@ -81,7 +80,7 @@ def serve(
         StoreMisconfigured: an address beyond this machine without a password.
     """
     chosen = settings or OwnerSettings(threads=threads)
-    if not chosen.access.password and not _is_local(host):
+    if not chosen.access.password and not is_local(host):
         raise StoreMisconfigured(f"the store would answer on {host} without a password: set one, or use 127.0.0.1")
     engine = Engine(path, threads=chosen.threads, memory_bytes=chosen.memory_bytes)
     try:
@@ -89,13 +88,6 @@ def serve(
         asyncio.run(_Owner(engine, chosen).run(listener, on_ready, stop))
     finally:
         engine.close()
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:

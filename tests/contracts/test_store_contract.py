@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from clickhouse_server import PASSWORD, ClickHouseServer, install
 from owner_process import OwnerProcess
@@ -30,6 +31,8 @@ from store import (
     open_store,
     status,
 )
+from store.columns import Column, Columns, Ragged
+from store.http import HttpStore
 from store.server import ServerStore
 
 TABLE = """
@@ -140,6 +143,37 @@ def test_what_goes_in_comes_out(leg: Leg) -> None:
     assert found[0]["at"] == at
     assert found[0]["at"].utcoffset().total_seconds() == 0  # type: ignore[union-attr]
     assert found[1] == second | {"crop": ""}
+
+
+def test_a_block_by_column_comes_out_as_rows_do(leg: Leg) -> None:
+    table = leg.table()
+    at = datetime(2026, 3, 4, 5, 6, 7, 123_000 if leg.subsecond else 0, tzinfo=UTC)
+    columns: dict[str, Column] = {
+        "id": np.array([7, 8, 9], "<u8"),
+        "plate": ["AB1", "Ä", ""],
+        "kind": ["final", "final", "open"],
+        "candidates": Ragged(np.array([2, 2, 3]), ["AB1", "A81", "Ä"]),
+        "key": np.array([[1, 2], [0, 3], [2**63, 4]], "<u8"),
+        "lat": np.array([50.5, np.nan, -1.0]),
+        "crop": [b"\xff\xd8\x00", b"", b"x" * 300],
+        "revision": np.array([1, 2, 3], "<u4"),
+    }
+    if leg.subsecond:
+        # milliseconds are what a DateTime64(3) counts; the old server has seconds alone
+        columns["at"] = np.array([round(at.timestamp() * 1000)] * 3, "<i8")
+    block = Columns(columns)
+    for part, token in ((block[:1], "one"), (block[1:], "two"), (block[1:], "two")):
+        leg.store.insert(table, part, token=token)
+    found = leg.store.query(f"SELECT * FROM {table} FINAL ORDER BY id")
+    assert [row["plate"] for row in found] == ["AB1", "Ä", ""]
+    assert [row["kind"] for row in found] == ["final", "final", "open"]
+    assert [row["candidates"] for row in found] == [["AB1", "A81"], [], ["Ä"]]
+    assert [row["key"] for row in found] == [str(UUID(int=n)) for n in (1 << 64 | 2, 3, 1 << 127 | 4)]
+    assert [row["lat"] for row in found] == [50.5, None, -1.0]
+    assert [row["revision"] for row in found] == [1, 2, 3]
+    assert (found[2]["crop"], found[1]["crop"]) == ("x" * 300, "")
+    if leg.subsecond:
+        assert {row["at"] for row in found} == {at}
 
 
 def test_named_tuples_are_dicts(leg: Leg) -> None:
@@ -383,6 +417,17 @@ def test_nobody_there(scheme: str) -> None:
     with pytest.raises(StoreUnavailable, match=r"who:\*\*\*@127.0.0.1:1.* does not answer") as caught:
         store.ping()
     assert "quite-secret" not in str(caught.value)
+
+
+def test_blocks_may_be_compressed_on_their_way(owner: OwnerProcess) -> None:
+    store = HttpStore(owner.url, compress=True)
+    store.execute(TABLE.format(name="packed"))
+    rows = [row(number, crop=b"\xff\xd8" * 40) for number in range(2_000)]
+    for _ in range(2):
+        store.insert("packed", rows, token="packed")
+    found = store.query("SELECT count() AS n, uniqExact(plate) AS plates, max(length(crop)) AS most FROM packed")
+    assert found == [{"n": 2_000, "plates": 2_000, "most": 80}]
+    store.close()
 
 
 def test_closed_is_closed(clickhouse: ClickHouseServer, owner: OwnerProcess) -> None:

@@ -3,6 +3,7 @@
 import gc
 import gzip
 import io
+import random
 import zlib
 from datetime import UTC, datetime
 from uuid import UUID
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import native
-from store.encodings import ENCODINGS, choose, chunks, compressor
+from store.encodings import ENCODINGS, choose, chunks, compressor, shrunk
 from store.guard import refusal
 from store.interface import StoreMisconfigured, StoreRejected, StoreUnavailable, as_store_error, error_code, redact
 from store.owner_formats import content_type, http_status
@@ -246,6 +247,16 @@ def test_native_that_is_cut_off() -> None:
 def test_native_of_types_that_the_driver_lacks() -> None:
     with pytest.raises(StoreRejected, match="query_raw"):
         native.decode(b"\x01\x01\x01a\x0bVariant(A)" + b"\0" * 40)
+
+
+def test_blocks_are_compressed_where_it_pays() -> None:
+    rows = [b"camera-1camera-2" * 9_000, b"\0" * 10]
+    packed = shrunk(rows)
+    assert packed is not None
+    assert len(packed) < len(rows[0]) / 10
+    assert b"".join(chunks(io.BytesIO(packed), "zstd")) == b"".join(rows)
+    assert shrunk([random.Random(1).randbytes(100_000), rows[0][:50_000]]) is None
+    assert shrunk([]) is None
 
 
 def test_arrow_is_there() -> None:
