@@ -2,10 +2,12 @@
 
     python -m bench.store [--rows N ...] [--folder F] [--json]
 
-The engine makes the sightings itself: 200 cameras that drive about for 90 days, twenty sightings a plate, some plates
-far more often, one in a hundred followed by another. Questions go through the views and functions that users ask, with
+The engine makes the sightings itself, in the order of time: 200 cameras that drive about for 90 days, twenty sightings
+a plate, some plates far more often, one in a hundred followed by another. With --folder a run that was ended goes on
+where it was, and one that is complete only asks. Questions go through the views and functions that users ask, with
 other values each time and without the query condition cache; their yardstick is a copy of the rows without any order.
-10,000,000 rows by default; give --rows more than once for a curve, 100000000 takes 20 GB and an hour on two cores.
+10,000,000 rows by default; give --rows more than once for a curve. 100000000 takes 15 GB and half an hour on two quiet
+cores.
 """
 
 import argparse
@@ -13,9 +15,11 @@ import json
 import random
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +39,13 @@ PER_PLATE = 20
 REPEATS = 9
 CHUNK = 1_000_000
 UNCACHED = "SETTINGS use_query_condition_cache = 0"
-TABLES = ("sightings_raw", "sightings_time_raw", "plates")
+BIG = ("sightings_raw", "sightings_time_raw")
+TABLES = (*BIG, "plates")
+PLAIN = "plate, camera_id, opened_at, first_seen, last_seen, evidence_captured_at, lat, lon, h3, confidence"
+WRITERS = 2
+"""Chunks made, and months merged, at a time: 4 GB of memory."""
+MANY = 30_000_000
+"""From here on one answer of each full scan is enough."""
 
 FILL = """
 INSERT INTO sightings_raw
@@ -51,16 +61,19 @@ WITH
     concat(char(65 + l % 20, 65 + intDiv(l, 20) % 20, 65 + intDiv(l, 400)), leftPad(toString(m % 10000), 4, '0'))
         AS text,
     cityHash64(event, 3) % {cameras} AS camera,
-    cityHash64(event, 2) % ({days} * 86400000) + second * 5000 AS ms
+    toInt64(2 * event * {window} + cityHash64(event, 2) % 3600000 + second * 5000) AS ms
 SELECT
     text, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') + toIntervalMillisecond(ms) AS at,
-    toUUID(concat('00000000-0000-5000-8000-', leftPad(hex(n), 12, '0'))), 3, 0, 'final',
+    reinterpret(toUInt128(n + 1), 'UUID'), 3, 0, 'final',
     concat('camera-', toString(camera)), 0.9, 'DE',
     [(text, toFloat32(0.9)), (reverse(text), toFloat32(0.05))], 5, 8, at, at + toIntervalSecond(2),
     50 + (camera % 20) / 20 + 0.03 * sin(ms / 2700000 + camera) AS lat,
     10 + intDiv(camera, 20) / 10 + 0.05 * cos(ms / 1900000 + camera) AS lon,
     cityHash64(event, 7) % 360, 5 + cityHash64(event, 8) % 30, 'approaching', at, 'model', at
 FROM (SELECT number + {first} AS n FROM numbers({count}))
+SETTINGS max_threads = 1, max_insert_threads = 1, max_block_size = {count}, min_insert_block_size_rows = {count},
+    min_insert_block_size_bytes = 0, insert_deduplication_token = 'fill {first}',
+    deduplicate_blocks_in_dependent_materialized_views = 1
 """
 
 
@@ -69,26 +82,82 @@ def number(store: Store, sql: str) -> float:
     return float(store.query_raw(sql, "TSV"))
 
 
-def fill(store: Store, total: int) -> float | None:
-    """Let the engine itself make rows up to `total`, then merge each month to one part, as it does by itself when
-    the month is over; seconds that it took, without the copy for the yardstick, None when there were rows already."""
-    have = int(number(store, "SELECT count() FROM sightings_raw"))
-    empty = have == 0
-    began = time.perf_counter()
-    while have < total:
-        count = min(CHUNK, total - have)
-        plates = max(1000, total // PER_PLATE)
-        store.execute(FILL.format(days=DAYS, first=have, count=count, plates=plates, cameras=CAMERAS))
-        have += count
-    for table in TABLES:
-        store.execute(f"OPTIMIZE TABLE {table} FINAL SETTINGS optimize_skip_merged_partitions = 1")
-    seconds = time.perf_counter() - began if empty else None
-    if not number(store, "EXISTS TABLE plain"):
-        store.execute("CREATE TABLE plain ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM sightings")
-        view = str(store.query("SHOW CREATE TABLE co_travellers")[0]["statement"]).partition("\nAS ")[2]
+class Filling:
+    """Makes the rows, in steps that are written down: a run that was ended goes on where it was.
+
+    A chunk is one block under a token, in the order of time as sightings come: ended in its midst, it is made again
+    and goes in once. Merges wait until all chunks are in, so that each row is written twice and not five times.
+    """
+
+    def __init__(self, store: Store, total: int) -> None:
+        self._store, self._total = store, total
+        store.execute("CREATE TABLE IF NOT EXISTS filled (step String, seconds Float64, cpu Float64) ENGINE = Log")
+        self._done = {str(row["step"]) for row in store.query("SELECT step FROM filled")}
+
+    def run(self) -> None:
+        """Do what is left to do."""
+        for table in BIG:
+            self._store.execute(f"SYSTEM STOP MERGES {table}")
+        self._all([(f"rows {first}", self._chunk(first)) for first in range(0, self._total, CHUNK)])
+        for table in BIG:
+            self._store.execute(f"SYSTEM START MERGES {table}")
+        # as it happens by itself when a month is over
+        merges = [
+            (f"merge {table} {row['partition']}", self._merge(table, str(row["partition"])))
+            for table in TABLES
+            for row in self._store.query(
+                f"SELECT DISTINCT partition FROM system.parts WHERE active AND table = '{table}'"
+            )
+        ]
+        self._all(merges)
+        self._all([("yardstick", self._yardstick)])
+
+    def took(self) -> tuple[float, float]:
+        """Seconds for rows and merges, in all runs together; and of the processor."""
+        row = self._store.query(
+            "SELECT sum(seconds) AS seconds, sum(cpu) AS cpu FROM filled WHERE step != 'yardstick'"
+        )[0]
+        return float(str(row["seconds"])), float(str(row["cpu"]))
+
+    def _all(self, steps: list[tuple[str, Callable[[], None]]]) -> None:
+        left = [(name, work) for name, work in steps if name not in self._done]
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for start in range(0, len(left), WRITERS):
+                part = left[start : start + WRITERS]
+                began, cpu = time.perf_counter(), time.process_time()
+                for future in [pool.submit(work) for _, work in part]:
+                    future.result()
+                each = (time.perf_counter() - began) / len(part), (time.process_time() - cpu) / len(part)
+                for name, _ in part:
+                    self._store.execute(f"INSERT INTO filled VALUES ('{name}', {each[0]}, {each[1]})")
+                    print(f"{name}: {each[0]:.1f} s, {each[1]:.1f} s CPU", file=sys.stderr, flush=True)
+
+    def _chunk(self, first: int) -> Callable[[], None]:
+        count = min(CHUNK, self._total - first)
+        sql = FILL.format(
+            window=DAYS * 86_400_000 / self._total,
+            first=first,
+            count=count,
+            plates=max(1000, self._total // PER_PLATE),
+            cameras=CAMERAS,
+        )
+        return lambda: self._store.execute(sql)
+
+    def _merge(self, table: str, partition: str) -> Callable[[], None]:
+        name = "tuple()" if partition == "tuple()" else f"'{partition}'"
+        sql = f"OPTIMIZE TABLE {table} PARTITION {name} FINAL SETTINGS optimize_skip_merged_partitions = 1"
+        return lambda: self._store.execute(sql)
+
+    def _yardstick(self) -> None:
+        """A copy without any order, of the columns for which questions ask."""
+        for sql in ("DROP VIEW IF EXISTS plain_co_travellers", "DROP TABLE IF EXISTS plain"):
+            self._store.execute(sql)
+        self._store.execute(
+            f"CREATE TABLE plain ENGINE = MergeTree ORDER BY tuple() AS SELECT {PLAIN} FROM sightings_raw"
+        )
+        view = str(self._store.query("SHOW CREATE TABLE co_travellers")[0]["statement"]).partition("\nAS ")[2]
         body = view.replace("default.sightings_by_time", "plain").replace("default.sightings", "plain")
-        store.execute(f"CREATE VIEW plain_co_travellers AS {body}")
-    return seconds
+        self._store.execute(f"CREATE VIEW plain_co_travellers AS {body}")
 
 
 @dataclass(frozen=True)
@@ -181,8 +250,9 @@ def _time(store: Store, sql: str, where: str) -> Timed:
     return Timed(sorted(answer.splitlines()), taken * 1000, used * 1000)
 
 
-def ask_all(store: Store) -> list[dict[str, Any]]:
-    """Median milliseconds per question, asked with other values each time, and the same of the full scan.
+def ask_all(store: Store, many: bool) -> list[dict[str, Any]]:
+    """Median milliseconds per question, asked with other values each time, and the same of the full scan; `many`: fewer
+    full scans.
 
     Raises:
         RuntimeError: the two answers differ.
@@ -192,9 +262,9 @@ def ask_all(store: Store) -> list[dict[str, Any]]:
     report = []
     for question in questions(plates):
         wheres = [question.condition(dice) for _ in range(REPEATS + 1)]
-        # the first of each warms up; the scan takes long and hardly differs: three of them are enough
+        # the first of each warms up; the scan takes long and hardly differs: one to three of them are enough
         asked = [_time(store, question.ask, where) for where in wheres]
-        scanned = [_time(store, question.scan, where) for where in wheres[:4]]
+        scanned = [_time(store, question.scan, where) for where in wheres[: 2 if many else 4]]
         for where, one, other in zip(wheres, asked, scanned, strict=False):
             if one.answer != other.answer:
                 raise RuntimeError(f"{question.name}: view and full scan disagree where {where}")
@@ -217,16 +287,19 @@ def measure(total: int, folder: Path) -> dict[str, Any]:
     """Everything, in one store."""
     with closing(open_store(f"chdb://{folder}")) as store:
         migrate(store)
-        seconds = fill(store, total)
+        filling = Filling(store, total)
+        filling.run()
+        seconds, cpu = filling.took()
         parts = f"FROM system.parts WHERE active AND table IN {TABLES}"
         count = int(number(store, "SELECT count() FROM sightings_raw"))
         return {
             "rows": count,
-            "fill_seconds": None if seconds is None else round(seconds, 1),
+            "fill_seconds": round(seconds, 1),
+            "fill_cpu_seconds": round(cpu, 1),
             "plates": int(number(store, "SELECT count() FROM plates")),
             "parts": int(number(store, f"SELECT count() {parts}")),
             "bytes_per_row": round(number(store, f"SELECT sum(bytes_on_disk) {parts}") / count, 1),
-            "questions": ask_all(store),
+            "questions": ask_all(store, total >= MANY),
         }
 
 
@@ -239,8 +312,7 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(*("" if value is None else str(value) for value in one.values()))
     console = Console()
     console.print(table)
-    if result["fill_seconds"] is not None:
-        console.print(f"filled and merged in {result['fill_seconds']} s")
+    console.print(f"filled and merged in {result['fill_seconds']} s, {result['fill_cpu_seconds']} s CPU")
     console.print(
         f"{result['plates']:,} plates; {result['bytes_per_row']} bytes per sighting on disk in both orders, in "
         f"{result['parts']} parts"
