@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vision.device import Placement, place
+from vision.graphs import Replayed
 from vision.registry import ModelFolder, load_weights, read_folder
+from vision.resident import evened, letterboxed
 from vision.types import Detection, Image
 
 STRIDE = 8
@@ -127,6 +129,12 @@ class Letterbox:
     inner_height: int
     inner_width: int
 
+    @property
+    def by_area(self) -> bool:
+        """Whether the picture is shrunk by area: linear is exact averaging at a half and quick; below that it would
+        alias thin strokes away."""
+        return self.scale_x < 0.45
+
     def to_picture(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Points (..., 2) on the input to pixels of the picture."""
         return (points / np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
@@ -162,8 +170,7 @@ def shrink(image: Image, box: Letterbox) -> Image:
     """The picture at the size that it has on the network's input, without the border."""
     if image.shape[:2] == (box.inner_height, box.inner_width):
         return image
-    # linear is exact averaging at a half and quick; below that it would alias thin strokes away
-    way = cv2.INTER_AREA if box.scale_x < 0.45 else cv2.INTER_LINEAR
+    way = cv2.INTER_AREA if box.by_area else cv2.INTER_LINEAR
     return cv2.resize(image, (box.inner_width, box.inner_height), interpolation=way)  # type: ignore[return-value]
 
 
@@ -179,9 +186,7 @@ def normalise(picture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         centred = torch.from_numpy(cv2.subtract(picture.numpy(), middle, dtype=cv2.CV_32F))  # type: ignore[call-overload]
         gain = 1.0 / (float((deviation**2).mean()) ** 0.5 + 8.0)
         return centred.mul_(gain).to(dtype).permute(2, 0, 1)
-    flat = picture.reshape(-1, 3).float()
-    spread = flat.var(0, unbiased=False).mean().sqrt() + 8.0
-    return ((flat - flat.mean(0)) / spread).reshape(picture.shape).to(dtype).permute(2, 0, 1)
+    return evened(picture[None].float())[0].to(dtype).permute(2, 0, 1)
 
 
 def boxes_and_corners(geometry: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,6 +235,7 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: f
     return kept
 
 
+_BYTES = (np.dtype(np.uint8), torch.uint8)
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """B x 3 x H x W to heat and geometry, as `DetectorNet` gives them."""
 
@@ -256,35 +262,43 @@ class GridDetector:
         self.threshold, self.tiles = threshold, tiles
         self._overlap = overlap
         # on a processor larger batches fall out of its caches and are slower per picture
-        self._max_batch = max_batch or (4 if placement.device.type == "cpu" else 64)
+        self._max_batch = max_batch or (4 if placement.device.type == "cpu" else 32)
 
-    def detect(self, images: Sequence[Image]) -> list[list[Detection]]:
-        """One list per picture, best first; raises `ValueError` for an array that is no H x W x 3 uint8 picture."""
+    def detect(self, images: Sequence[Image | Tensor]) -> list[list[Detection]]:
+        """One list per picture, best first; raises `ValueError` for an array that is no H x W x 3 uint8 picture.
+
+        All pictures may be tensors on the detector's device (see `vision.resident`): they are then prepared there.
+        """
         boxes = []
         for number, image in enumerate(images):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-                raise ValueError(f"picture {number} is {image.dtype} {image.shape}; wanted height x width x 3, uint8")
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in _BYTES or 0 in image.shape:
+                shape = tuple(image.shape)
+                raise ValueError(f"picture {number} is {image.dtype} {shape}; wanted height x width x 3, uint8")
             boxes.append(letterbox(image.shape[1], image.shape[0], self.tiles))
         groups: dict[tuple[int, int], list[int]] = {}
         for number, box in enumerate(boxes):
             groups.setdefault((box.height, box.width), []).append(number)
         results: list[list[Detection]] = [[] for _ in images]
-        for shape, members in groups.items():
+        for members in groups.values():
             for begin in range(0, len(members), self._max_batch):
                 chunk = members[begin : begin + self._max_batch]
-                found = self._forward(shape, [shrink(images[number], boxes[number]) for number in chunk])
+                found = self._forward([images[number] for number in chunk], [boxes[number] for number in chunk])
                 for number, plates in zip(chunk, found, strict=True):
                     results[number] = self._detections(plates, boxes[number])
         return results
 
     @torch.inference_mode()
-    def _forward(self, shape: tuple[int, int], pictures: list[Image]) -> list[NDArray[np.float32]]:
+    def _forward(self, pictures: Sequence[Image | Tensor], boxes: Sequence[Letterbox]) -> list[NDArray[np.float32]]:
         """Pictures of one input shape to N x 13 candidates each: score, box (4), box-relative corners (8)."""
         device, dtype = self.placement.device, self.placement.dtype
-        batch = torch.zeros((len(pictures), *shape, 3), dtype=dtype, device=device).permute(0, 3, 1, 2)
-        for slot, picture in zip(batch, pictures, strict=True):
-            tensor = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
-            slot[:, : picture.shape[0], : picture.shape[1]] = normalise(tensor, dtype)
+        shape = (len(pictures), boxes[0].height, boxes[0].width, 3)
+        batch = torch.zeros(shape, dtype=dtype, device=device).permute(0, 3, 1, 2)
+        resident = [picture for picture in pictures if isinstance(picture, Tensor)]
+        letterboxed(resident, boxes, batch)
+        for slot, picture, box in zip(batch, pictures, boxes, strict=True):
+            if not isinstance(picture, Tensor):
+                small = torch.from_numpy(np.ascontiguousarray(shrink(picture, box))).to(device)
+                slot[:, : box.inner_height, : box.inner_width] = normalise(small, dtype)
         heat, geometry = self._network(batch)
         heat, geometry = heat.float().sigmoid(), geometry.float()
         peaks = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
@@ -292,8 +306,8 @@ class GridDetector:
         scores, cells = flat.topk(min(_CANDIDATES, flat.shape[1]), dim=1)
         columns, rows = cells % heat.shape[2], cells // heat.shape[2]
         picked = geometry.flatten(2).gather(2, cells[:, None].expand(-1, 12, -1)).transpose(1, 2)
-        boxes, corners = boxes_and_corners(picked.reshape(-1, 12), columns.flatten(), rows.flatten())
-        packed = torch.cat([scores.flatten()[:, None], boxes, corners.flatten(1)], dim=1).cpu().numpy()
+        upright, corners = boxes_and_corners(picked.reshape(-1, 12), columns.flatten(), rows.flatten())
+        packed = torch.cat([scores.flatten()[:, None], upright, corners.flatten(1)], dim=1).cpu().numpy()
         return list(packed.reshape(len(pictures), -1, 13))
 
     def _detections(self, candidates: NDArray[np.float32], box: Letterbox) -> list[Detection]:
@@ -364,6 +378,10 @@ class TorchDetector(GridDetector):
             tiles=model.card["tiles"],
             version=model.version,
         )
+
+    def record(self) -> None:
+        """From now on start each call's kernels as one recorded graph (see `vision.graphs`)."""
+        self._network = Replayed(self._network)
 
 
 def architecture_of(card: dict[str, object]) -> Architecture:

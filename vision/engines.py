@@ -1,8 +1,9 @@
 """Which runtime runs the networks: in come two models and a setting, out comes a `Choice`, by measurement where asked.
 
-`auto` takes torch on a GPU, and wherever a number type is asked for. On a processor it runs every variant that is there
-for a few pictures and takes the quickest pair of those that together lose at most `MOST_LOST` points of accuracy, by
-their cards. The result is kept in a file, by processor, threads, libraries and models, so that it is paid once.
+`auto` takes torch on a GPU, with kernels launched one by one or as recorded graphs, whichever is quicker there, and on
+a processor wherever a number type is asked for. Else it runs every variant that is there for a few pictures and takes
+the quickest pair of those that together lose at most `MOST_LOST` points of accuracy, by their cards. The result is kept
+in a file, by processor or GPU, threads, libraries and models, so that it is paid once.
 
 Errors: `ModelError` for a variant that was asked for and is not there, `DeviceError` for one asked for on a GPU.
 """
@@ -17,6 +18,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,11 +32,12 @@ from vision.device import DeviceError, choose_device
 from vision.plates import plate_with_text, render_plate
 from vision.reader import CROP_SIZE, RowReader, TorchReader
 from vision.registry import Kind, ModelError, ModelFolder
+from vision.resident import upload
 from vision.runtime_onnx import OnnxDetector, OnnxReader, find_variant, variants
 
 log = logging.getLogger(__name__)
 
-Engine = Literal["torch", "onnx", "onnx-int8"]
+Engine = Literal["torch", "torch-graphs", "onnx", "onnx-int8"]
 EngineSetting = Literal["auto", "torch", "onnx", "onnx-int8"]
 MOST_LOST = 0.5
 """Percentage points of val's end-to-end plates that detector and reader together may lose by 8 bits under `auto`."""
@@ -67,18 +70,24 @@ def make_detector(
     model: ModelFolder, engine: Engine, device: str = "auto", precision: str = "auto", threads: int = 1
 ) -> GridDetector:
     """The detector on one runtime; device and precision are torch's alone."""
-    if engine == "torch":
-        return TorchDetector.from_model(model, device, precision, threads)
-    return OnnxDetector.from_model(model, engine, threads)
+    if engine == "onnx" or engine == "onnx-int8":
+        return OnnxDetector.from_model(model, engine, threads)
+    detector = TorchDetector.from_model(model, device, precision, threads)
+    if engine == "torch-graphs":
+        detector.record()
+    return detector
 
 
 def make_reader(
     model: ModelFolder, engine: Engine, device: str = "auto", precision: str = "auto", threads: int = 1
 ) -> RowReader:
     """The reader on one runtime; device and precision are torch's alone."""
-    if engine == "torch":
-        return TorchReader.load(model, device, precision, threads)
-    return OnnxReader.load(model, engine, threads)
+    if engine == "onnx" or engine == "onnx-int8":
+        return OnnxReader.load(model, engine, threads)
+    reader = TorchReader.load(model, device, precision, threads)
+    if engine == "torch-graphs":
+        reader.record()
+    return reader
 
 
 def choose_engines(
@@ -102,14 +111,29 @@ def choose_engines(
         return Choice(engine, engine, "set")  # type: ignore[arg-type]
     if engine == "torch":
         return Choice("torch", "torch", "set")
-    if choose_device(device).type == "cuda":
-        return Choice("torch", "torch", "on a GPU")
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        both: dict[Engine, float] = {"torch": 0.0, "torch-graphs": 0.0}
+        return _raced(Race(finding, reading, {"detector": both, "reader": both}, threads, device, precision), cache)
     if precision != "auto":
         return Choice("torch", "torch", f"for {precision}")
     allowed: dict[Kind, dict[Engine, float]] = {"detector": _allowed(finding), "reader": _allowed(reading)}
     if all(len(engines) == 1 for engines in allowed.values()):
         return Choice("torch", "torch", "nothing else is exported")
-    return _raced(finding, reading, allowed, threads, cache)
+    return _raced(Race(finding, reading, allowed, threads), cache)
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Who runs, and on what."""
+
+    finding: ModelFolder
+    reading: ModelFolder
+    allowed: Mapping[Kind, Mapping[Engine, float]]
+    """Engine -> points lost."""
+    threads: int = 1
+    device: str = "cpu"
+    precision: str = "auto"
 
 
 def _allowed(model: ModelFolder) -> dict[Engine, float]:
@@ -133,47 +157,43 @@ def exact_in_8_bits() -> bool:
     return any(able.get(name) for name in ("avx512_vnni", "avx_vnni", "avx512_vnni_vl", "amx_int8"))
 
 
-def _raced(
-    finding: ModelFolder,
-    reading: ModelFolder,
-    allowed: Mapping[Kind, Mapping[Engine, float]],
-    threads: int,
-    cache: Path | None,
-) -> Choice:
-    key = _key(finding, reading, allowed, threads)
+def _raced(those: Race, cache: Path | None) -> Choice:
+    key = _key(those)
     with _locked(cache):
         known = _remembered(cache)
         if key in known:
             with contextlib.suppress(TypeError, KeyError):
                 return Choice(**known[key])
-        choice = race(finding, reading, allowed, threads)
+        choice = race(those)
         _remember(cache, known | {key: asdict(choice)})
     return choice
 
 
-def race(
-    finding: ModelFolder, reading: ModelFolder, allowed: Mapping[Kind, Mapping[Engine, float]], threads: int
-) -> Choice:
-    """Run every allowed engine on the processor, and take the quickest pair that loses little enough together."""
+def race(those: Race) -> Choice:
+    """Run every allowed engine on the device, and take the quickest pair that loses little enough together."""
     # what the networks see does not change their time, but a text that is hard to tell is long searched for
     picture = np.full((*PICTURE, 3), 110, np.uint8)
     plate = render_plate(plate_with_text("B 123 XYZ", "RO"), CROP_SIZE[0])
     crops = [np.asarray(cv2.resize(plate, CROP_SIZE[::-1]), np.uint8)] * PLATES
+    device = choose_device(those.device)
+    # on a GPU the pictures lie there already
+    pictures = [picture] if device.type == "cpu" else upload([picture], device)
+    cut = crops if device.type == "cpu" else torch.stack(upload(crops, device))
     detectors: dict[Engine, Callable[[], object]] = {}
     readers: dict[Engine, Callable[[], object]] = {}
-    for engine in allowed["detector"]:
-        with _left_out(finding, engine):
-            detector = make_detector(finding, engine, "cpu", "auto", threads)
-            detectors[engine] = lambda detector=detector: detector.detect([picture])  # type: ignore[misc]
-    for engine in allowed["reader"]:
-        with _left_out(reading, engine):
-            reader = make_reader(reading, engine, "cpu", "auto", threads)
-            readers[engine] = lambda reader=reader: reader.read(crops, [False] * PLATES)  # type: ignore[misc]
+    for engine in those.allowed["detector"]:
+        with _left_out(those.finding, engine):
+            detector = make_detector(those.finding, engine, those.device, those.precision, those.threads)
+            detectors[engine] = partial(detector.detect, pictures)
+    for engine in those.allowed["reader"]:
+        with _left_out(those.reading, engine):
+            reader = make_reader(those.reading, engine, those.device, those.precision, those.threads)
+            readers[engine] = partial(reader.read, cut, [False] * PLATES)
     detect, read = _milliseconds(detectors), _milliseconds(readers)
     pairs = [
         (detect[one] + read[other], one, other)
         for one, other in itertools.product(detect, read)
-        if allowed["detector"][one] + allowed["reader"][other] <= MOST_LOST + 1e-9
+        if those.allowed["detector"][one] + those.allowed["reader"][other] <= MOST_LOST + 1e-9
     ]
     _, one, other = min(pairs)
     return Choice(one, other, "measured", {"detector": detect, "reader": read})
@@ -202,14 +222,14 @@ def _milliseconds(works: Mapping[Engine, Callable[[], object]]) -> Mapping[Engin
     return {engine: round(value, 2) for engine, value in best.items()}
 
 
-def _key(
-    finding: ModelFolder, reading: ModelFolder, allowed: Mapping[Kind, Mapping[Engine, float]], threads: int
-) -> str:
+def _key(those: Race) -> str:
     files = [
         (model.version, *((engine, one.sha256) for engine, one in variants(model).items()))
-        for model in (finding, reading)
+        for model in (those.finding, those.reading)
     ]
-    facts = [processor(), threads, torch.__version__, onnxruntime.__version__, files, allowed]
+    device = choose_device(those.device)
+    where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    facts = [where, those.threads, those.precision, torch.__version__, onnxruntime.__version__, files, those.allowed]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

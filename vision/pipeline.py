@@ -1,21 +1,25 @@
 """Pictures to plates read: pictures of any sizes in, for each its plates, found, straightened and read, out.
 
 Detection is batched across the pictures; then the crops of all plates of all pictures go through the reader as one
-batch and are handed back to their pictures.
+batch and are handed back to their pictures. On a GPU pictures are uploaded once and stay there (`vision.resident`);
+corners, scores and, at the end, the crops as evidence come back.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from vision.engines import Choice, choose_engines, make_detector, make_reader
 from vision.rectify import rectify
 from vision.registry import find_model
-from vision.types import Detector, Image, PlateResult, PlateText, Reader
+from vision.resident import fetch, rectified, upload
+from vision.types import Detection, Detector, Image, PlateResult, PlateText, Reader
 
 READABLE = 0.4
 """Least confidence of a still's text. Below it a text is more often wrong than right, and most of what is no number at
@@ -36,8 +40,12 @@ class PipelineStats:
 class PlatePipeline:
     """A detector and a reader behind one call; not safe for use by several threads at once."""
 
-    def __init__(self, detector: Detector, reader: Reader, model_version: str) -> None:
+    def __init__(
+        self, detector: Detector, reader: Reader, model_version: str, resident: torch.device | None = None
+    ) -> None:
+        """`resident` is where pictures are to stay; detector and reader must then take tensors there."""
         self.detector, self.reader = detector, reader
+        self._resident = resident
         self.model_version = model_version
         """Such as `detector-v1.1a2b3c4d+reader-v1.5e6f7a8b-onnx-int8`; torch goes without saying."""
         self.choice: Choice | None = None
@@ -66,7 +74,8 @@ class PlatePipeline:
         )
         finds = make_detector(finding, choice.detector, device, precision, threads)
         reads = make_reader(reading, choice.reader, device, precision, threads)
-        pipeline = cls(finds, reads, f"{finds.version}+{reads.version}")
+        placed = finds.placement.device
+        pipeline = cls(finds, reads, f"{finds.version}+{reads.version}", placed if placed.type == "cuda" else None)
         pipeline.choice = choice
         return pipeline
 
@@ -81,23 +90,19 @@ class PlatePipeline:
                 says is told however doubtful, since frames that agree may be sure together.
         """
         begin = time.perf_counter()
-        found = self.detector.detect(images)
+        pictures: Sequence[Any] = images if self._resident is None else upload(images, self._resident)
+        found = self.detector.detect(pictures)
         detected = time.perf_counter()
-        crops = [
-            # detections count from the picture's edge, the rectifier from the middle of its first pixel
-            rectify(image, detection.corners - np.float32(0.5), self.reader.crop_size)
-            for image, detections in zip(images, found, strict=True)
-            for detection in detections
-        ]
+        crops = self._straightened(pictures, found)
         straightened = time.perf_counter()
         again = None
         if stills is not None:
             again = [still for still, detections in zip(stills, found, strict=True) for _ in detections]
-        read = self.reader.read(crops, again) if crops else []
+        read = self.reader.read(crops, again) if len(crops) else []
         texts = iter(
             claimed(text) if still else text for text, still in zip(read, again or [True] * len(read), strict=True)
         )
-        pieces = iter(crops)
+        pieces = iter(crops if self._resident is None else fetch(crops))
         results = [
             [PlateResult(detection, next(texts), crop := next(pieces), sharpness(crop)) for detection in detections]
             for detections in found
@@ -108,6 +113,15 @@ class PlatePipeline:
         self.stats.rectify_seconds += straightened - detected
         self.stats.read_seconds += time.perf_counter() - straightened
         return results
+
+    def _straightened(self, pictures: Sequence[Any], found: Sequence[Sequence[Detection]]) -> Any:
+        """The crops of all plates of all pictures: a list of arrays, or one tensor where the pictures are resident."""
+        # detections count from the picture's edge, the rectifier from the middle of its first pixel
+        corners = [[detection.corners - np.float32(0.5) for detection in detections] for detections in found]
+        size = self.reader.crop_size
+        if self._resident is not None:
+            return rectified(pictures, corners, size)
+        return [rectify(image, quad, size) for image, quads in zip(pictures, corners, strict=True) for quad in quads]
 
 
 def claimed(text: PlateText) -> PlateText:

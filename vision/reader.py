@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from vision.alphabet import BLANK, SYMBOLS, Decoded, decode
 from vision.device import Placement, place
 from vision.formats import format_prior
+from vision.graphs import Replayed
 from vision.light import even_light
 from vision.registry import ModelError, ModelFolder, load_weights, read_folder
+from vision.resident import turned
 from vision.types import Image, PlateText
 
 CROP_SIZE = (48, 144)
@@ -151,15 +153,15 @@ class _Along(nn.Module):
         return out
 
 
-def prepare(crops: Sequence[Image], placement: Placement | None = None) -> Tensor:
+def prepare(crops: Sequence[Image] | Tensor, placement: Placement | None = None) -> Tensor:
     """Crops of one size to the network's input; training and production both come through here.
 
     B x 3 x H x W on the placement's device, channels last. Raises ValueError for a crop of another size.
     """
     for crop in crops:
-        if crop.shape != (*CROP_SIZE, 3):
-            raise ValueError(f"a crop is {crop.shape}, the reader takes {(*CROP_SIZE, 3)}: rectify it first")
-    return prepare_batch(torch.from_numpy(np.stack(crops)), placement)
+        if tuple(crop.shape) != (*CROP_SIZE, 3):
+            raise ValueError(f"a crop is {tuple(crop.shape)}, the reader takes {(*CROP_SIZE, 3)}: rectify it first")
+    return prepare_batch(crops if isinstance(crops, Tensor) else torch.from_numpy(np.stack(crops)), placement)
 
 
 def prepare_batch(crops: Tensor, placement: Placement | None = None) -> Tensor:
@@ -201,8 +203,11 @@ class RowReader:
         self._regions = regions
         self._max_batch = max_batch
 
-    def read(self, crops: Sequence[Image], again: Sequence[bool] | None = None) -> list[PlateText]:
-        """As `vision.types.Reader.read`. Raises ValueError for a crop that is not of `crop_size`."""
+    def read(self, crops: Sequence[Image] | Tensor, again: Sequence[bool] | None = None) -> list[PlateText]:
+        """As `vision.types.Reader.read`. Raises ValueError for a crop that is not of `crop_size`.
+
+        Crops may be one tensor, N x height x width x 3 bytes on the reader's device: nothing of it leaves the device.
+        """
         may = [True] * len(crops) if again is None else again
         texts: list[PlateText] = []
         for start in range(0, len(crops), self._max_batch):
@@ -210,21 +215,21 @@ class RowReader:
             texts.extend(self._read_batch(crops[own], may[own]))
         return texts
 
-    def _read_batch(self, crops: Sequence[Image], may: Sequence[bool]) -> list[PlateText]:
-        logits, odds, legible = self._run(crops)
+    def _read_batch(self, crops: Sequence[Image] | Tensor, may: Sequence[bool]) -> list[PlateText]:
+        logits, odds, legible = self.look(crops)
         found = [self._decode(logits[k], odds[k]) for k in range(len(crops))]
         unsure = [k for k, text in enumerate(found) if may[k] and text.confidence < SURE]
         for start in range(0, len(unsure), self._max_batch // len(VIEWS)):
             part = unsure[start : start + self._max_batch // len(VIEWS)]
-            more, more_odds, _ = self._run([view for k in part for view in other_views(crops[k])])
+            more, more_odds, _ = self.look(_views(crops, part))
             for n, k in enumerate(part):
                 own = slice(n * len(VIEWS), (n + 1) * len(VIEWS))
                 odds[k] = np.concatenate([odds[k][None], more_odds[own]]).mean(axis=0)
                 found[k] = self._decode(np.concatenate([logits[k][None], more[own]]), odds[k])
         return [self._text(found[k], odds[k], float(legible[k])) for k in range(len(crops))]
 
-    def _run(self, crops: Sequence[Image]) -> tuple[Floats, Floats, Floats]:
-        """Logits, region probabilities and legibility of some crops."""
+    def look(self, crops: Sequence[Image] | Tensor) -> tuple[Floats, Floats, Floats]:
+        """Logits N x T x 37, region probabilities N x regions and legibility N of some crops, in one batch."""
         with torch.inference_mode():
             out = self._network(prepare(crops, self.placement))
             return (
@@ -295,19 +300,37 @@ class TorchReader(RowReader):
             version=model.version,
         )
 
+    def record(self) -> None:
+        """From now on start each call's kernels as one recorded graph (see `vision.graphs`)."""
+        self._network = Replayed(self._network)
+
 
 def other_views(crop: Image) -> list[Image]:
     """The crop as other corners would have cut it, one for each of `VIEWS`; what lies outside repeats its edge."""
     height, width = crop.shape[:2]
     out = []
-    for across, down, lean in VIEWS:
-        matrix = np.array(
-            [[across, lean, ((1 - across) * (width - 1) - lean * (height - 1)) / 2],
-             [0.0, down, (1 - down) * (height - 1) / 2]], np.float32
-        )  # fmt: skip
+    for matrix in _view_matrices(height, width):
         view = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         out.append(np.asarray(view, np.uint8))
     return out
+
+
+def _view_matrices(height: int, width: int) -> Floats:
+    """From pixels of the crop to pixels of each view, V x 2 x 3."""
+    return np.array(
+        [
+            [[across, lean, ((1 - across) * (width - 1) - lean * (height - 1)) / 2],
+             [0.0, down, (1 - down) * (height - 1) / 2]]
+            for across, down, lean in VIEWS
+        ], np.float32
+    )  # fmt: skip
+
+
+def _views(crops: Sequence[Image] | Tensor, which: Sequence[int]) -> Sequence[Image] | Tensor:
+    """The other views of some crops, those of one crop together."""
+    if isinstance(crops, Tensor):
+        return turned(crops[list(which)], _view_matrices(*CROP_SIZE))
+    return [view for k in which for view in other_views(crops[k])]
 
 
 def network_of(model: ModelFolder) -> ReaderNet:

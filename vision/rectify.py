@@ -5,6 +5,7 @@ reader sees all plates at the same width and height. What lies outside the pictu
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -81,20 +82,47 @@ def _checked(corners: Corners) -> Corners:
     return quad
 
 
-def _shrink(image: Image, quad: Corners, size: tuple[int, int]) -> tuple[Image, Corners]:
-    """Cut the neighbourhood of a plate that is more than twice the crop's size and shrink it by area."""
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The part of a picture that is shrunk by area before a large plate is straightened."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    height: int
+    width: int
+    """What the part is shrunk to."""
+    corners: Corners
+    """The plate's, on the shrunk part."""
+
+
+def plan_cut(width: int, height: int, corners: Corners, size: tuple[int, int]) -> Cut | None:
+    """Where a picture of width x height is to be cut and shrunk for a crop of `size`; None when the plate is small.
+
+    Raises ValueError when the corners span no area.
+    """
+    quad = _checked(corners)
     sides = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
     factor = min(max(sides[0], sides[2]) / size[1], max(sides[1], sides[3]) / size[0])
     if factor < 1.6:
-        return image, quad
+        return None
     reach = 0.5 * np.maximum(quad.max(axis=0) - quad.min(axis=0), 1.0)
     low = np.floor(np.clip(quad.min(axis=0) - reach, 0, None)).astype(int)
-    high = np.ceil(np.minimum(quad.max(axis=0) + reach, [image.shape[1], image.shape[0]])).astype(int)
-    part = image[low[1] : high[1], low[0] : high[0]]
-    if part.size == 0:
+    high = np.ceil(np.minimum(quad.max(axis=0) + reach, [width, height])).astype(int)
+    if (high <= low).any():
+        return None
+    across, down = (high - low).tolist()
+    new = (max(1, round(across / factor)), max(1, round(down / factor)))
+    moved = (quad - low + 0.5) * np.array([new[0] / across, new[1] / down]) - 0.5
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
+    return Cut(left, top, right, bottom, new[1], new[0], moved.astype(np.float32))
+
+
+def _shrink(image: Image, quad: Corners, size: tuple[int, int]) -> tuple[Image, Corners]:
+    """Cut the neighbourhood of a plate that is more than 1.6 times the crop's size and shrink it by area."""
+    cut = plan_cut(image.shape[1], image.shape[0], quad, size)
+    if cut is None:
         return image, quad
-    new = (max(1, round(part.shape[1] / factor)), max(1, round(part.shape[0] / factor)))
-    small = cv2.resize(part, new, interpolation=cv2.INTER_AREA)
-    scale = np.array([new[0] / part.shape[1], new[1] / part.shape[0]])
-    moved = (quad - low + 0.5) * scale - 0.5
-    return np.asarray(small, np.uint8), moved.astype(np.float32)
+    part = image[cut.top : cut.bottom, cut.left : cut.right]
+    return np.asarray(cv2.resize(part, (cut.width, cut.height), interpolation=cv2.INTER_AREA), np.uint8), cut.corners

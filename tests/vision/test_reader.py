@@ -88,7 +88,7 @@ def test_other_views_keep_the_middle_and_move_the_rest() -> None:
 def test_doubtful_plates_are_read_from_several_views(reader: TorchReader) -> None:
     crops, _ = _clean_plates(30, seed=8)
     crops = [cv2.GaussianBlur(crop, (0, 0), 2.6) for crop in crops]
-    logits, odds, _ = reader._run(crops)
+    logits, odds, _ = reader.look(crops)
     looked_again = 0
     for k, read in enumerate(reader.read(crops)):
         plain = reader._decode(logits[k], odds[k])
@@ -96,7 +96,7 @@ def test_doubtful_plates_are_read_from_several_views(reader: TorchReader) -> Non
             assert (read.plate, read.confidence) == (plain.text, pytest.approx(plain.confidence, abs=1e-4))
             continue
         looked_again += 1
-        more, more_odds, _ = reader._run(other_views(crops[k]))
+        more, more_odds, _ = reader.look(other_views(crops[k]))
         together = np.concatenate([logits[k][None], more])
         found = reader._decode(together, np.concatenate([odds[k][None], more_odds]).mean(axis=0))
         assert read.plate == found.text

@@ -81,7 +81,7 @@ def test_the_readers_numbers_and_texts_are_torchs(exported: tuple[ModelFolder, M
     crops = clean_plates(60, seed=71)
     blurred = [cv2.GaussianBlur(crop, (0, 0), 2.2) for crop in crops[:20]]
     for part in (crops[:1], crops[1:8], crops + blurred):
-        for one, two in zip(torches._run(part), other._run(part), strict=True):
+        for one, two in zip(torches.look(part), other.look(part), strict=True):
             assert np.abs(one - two).max() < 1e-3
     assert [r.plate for r in torches.read(crops + blurred)] == [r.plate for r in other.read(crops + blurred)]
     assert other.read([]) == []
