@@ -9,8 +9,12 @@ import click
 from fleet.terminal import err
 
 if TYPE_CHECKING:
+    from fleet.settings import Settings
     from vision.training.data import Licence
 
+RUNS = click.option(
+    "--runs", type=click.Path(path_type=Path), default=None, help="The list of runs. Default: the one of this machine."
+)
 _OPTIONS = (
     click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and its model."),
     click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=75.0, show_default=True),
@@ -27,6 +31,7 @@ _OPTIONS = (
         show_default=True,
         help="Photographs of which sources: all, of those that state a licence, of permissive ones.",
     ),
+    RUNS,
 )
 
 
@@ -36,11 +41,9 @@ def _with_options(command: click.decorators.FC) -> click.decorators.FC:
     return command
 
 
-def _threads(threads: int | None) -> int:
-    from fleet.rooms import cores
-    from fleet.settings import load_settings
-
-    return threads or cores(load_settings())
+def runs_file(settings: "Settings", given: Path | None) -> Path:
+    """The list that trainings are added to: one for this machine, whatever the working folder."""
+    return given or settings.cache_dir / "runs.jsonl"
 
 
 @click.group()
@@ -69,10 +72,12 @@ def detector(
     resume: bool,
     data: Path | None,
     licence: "Licence",
+    runs: Path | None,
     drives: tuple[Path, ...],
     file: Path | None,
 ) -> None:
     """Train the plate detector."""
+    from fleet.rooms import cores
     from fleet.settings import load_settings
     from plumbing.logs import setup_logs
     from vision.training.detector_config import DetectorTrainConfig, read_config
@@ -82,12 +87,12 @@ def detector(
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = read_config(file, out) if file else DetectorTrainConfig(out=out, minutes=minutes, seed=seed)
     config = replace(
-        config, threads=_threads(threads), workers=workers, resume=resume, device=settings.device, data=data,
+        config, threads=threads or cores(settings), workers=workers, resume=resume, device=settings.device, data=data,
         licence=licence, drives=drives,
     )  # fmt: skip
     if steps is not None:
         config = replace(config, steps=steps)
-    err.print(f"the detector is in {run(config)}", markup=False)
+    err.print(f"the detector is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)
 
 
 @train.command()
@@ -109,10 +114,12 @@ def reader(
     resume: bool,
     data: Path | None,
     licence: "Licence",
+    runs: Path | None,
     no_photographs: bool,
     file: Path | None,
 ) -> None:
     """Train the plate reader."""
+    from fleet.rooms import cores
     from fleet.settings import load_settings
     from plumbing.logs import setup_logs
     from vision.training.reader_config import ReaderTrainConfig, read_config
@@ -122,9 +129,9 @@ def reader(
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = read_config(file, out) if file else ReaderTrainConfig(out=out, minutes=minutes, seed=seed)
     config = replace(
-        config, threads=_threads(threads), workers=max(1, workers), resume=resume, device=settings.device,
+        config, threads=threads or cores(settings), workers=max(1, workers), resume=resume, device=settings.device,
         data=data, licence=licence, real=not no_photographs,
     )  # fmt: skip
     if steps is not None:
         config = replace(config, steps=steps)
-    err.print(f"the reader is in {run(config).folder}", markup=False)
+    err.print(f"the reader is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)

@@ -1,20 +1,28 @@
 """The manifest of real photographs: rows are typed, splits do not leak, test is opened in the open."""
 
 import json
+import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from vision.alphabet import SYMBOLS
+from vision.training import reader_extras
 from vision.training.data import (
     DEFAULT_ROOT,
     LICENCES,
+    Crop,
     DataError,
+    PlateLabel,
+    Scene,
     licensed_sources,
     load_crops,
     load_scenes,
     open_test,
 )
+from vision.training.reader_extras import EXTRAS
 
 SCENES = [
     {
@@ -111,3 +119,68 @@ def test_no_plate_and_no_picture_crosses_a_split() -> None:
             files[hash(content)].add(row["split"])
     assert [text for text, splits in texts.items() if len(splits) > 1] == []
     assert [key for key, splits in files.items() if len(splits) > 1] == []
+
+
+@pytest.fixture(scope="module")
+def listing() -> dict[str, dict]:
+    """The texts read by eye, as they are committed."""
+    found: dict[str, dict] = json.loads(EXTRAS.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DEFAULT_ROOT.is_dir(), reason="../shared/data, the pack of photographs, is not there")
+def test_no_text_read_by_eye_stands_in_another_split(listing: dict[str, dict]) -> None:
+    elsewhere = set()
+    for name in ("scenes.jsonl", "crops.jsonl"):
+        for line in (DEFAULT_ROOT / name).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["split"] != "train":
+                elsewhere |= {plate["text"] for plate in row.get("plates") or () if plate["text"]}
+                elsewhere |= {row["text"]} if "text" in row else set()
+    read = {text for plates in listing["plates"].values() for *_, text, _ in plates}
+    read |= {text for text in listing["texts"].values() if text}
+    assert len(read) > 500
+    assert read & elsewhere == set()
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DEFAULT_ROOT.is_dir(), reason="../shared/data, the pack of photographs, is not there")
+def test_plates_read_by_eye_lie_in_pictures_of_train(listing: dict[str, dict]) -> None:
+    scenes = {"/".join(scene.image.parts[-3:]): scene for scene in load_scenes("train")}
+    crops = {"/".join(crop.image.parts[-3:]) for crop in load_crops("train")}
+    assert set(listing["plates"]) <= set(scenes)
+    assert set(listing["texts"]) <= crops
+    for name, plates in listing["plates"].items():
+        for x, y, width, height, text, country in plates:
+            assert x >= 0, name
+            assert y >= 0, name
+            assert width > 0, name
+            assert height > 0, name
+            assert x + width <= scenes[name].width, name
+            assert y + height <= scenes[name].height, name
+            assert text, name
+            assert all(sign in SYMBOLS for sign in text), name
+            assert country is None or re.fullmatch("[A-Z]{2}(-[A-Z]{2})?", country), name
+
+
+def test_plates_of_a_scene_are_its_own_and_those_read_by_eye(monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = {"plates": {"scenes/a/1.jpg": [[5, 6, 40, 12, "YY22BBB", None]]}, "texts": {}}
+    monkeypatch.setattr(reader_extras, "_extras", lambda: listing)
+    own = (PlateLabel((1.0, 2.0, 30.0, 10.0), None, "XX01AAA"), PlateLabel((50.0, 2.0, 30.0, 10.0), None, None))
+    scene = Scene(Path("data/scenes/a/1.jpg"), "a", 100, 50, own, "RO", "train")
+    found = [(plate.label.box, plate.label.text, plate.country) for plate in reader_extras.plates_of(scene)]
+    assert found == [((1.0, 2.0, 30.0, 10.0), "XX01AAA", "RO"), ((5, 6, 40, 12), "YY22BBB", None)]
+    assert len(reader_extras.plates_of(replace(scene, plates=None))) == 1
+    assert len(reader_extras.plates_of(replace(scene, image=Path("data/scenes/a/2.jpg")))) == 1
+    assert len(reader_extras.plates_of(replace(scene, split="val"))) == 1, "the list is of train alone"
+
+
+def test_the_text_of_a_crop_is_the_mended_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"data/crops/1.jpg": "XX99XXX", "data/crops/2.jpg": None}
+    monkeypatch.setattr(reader_extras, "_extras", lambda: {"plates": {}, "texts": texts})
+    crop = Crop(Path("data/crops/1.jpg"), "reported-nyc", "XX98XXX", "US-NY", "train", False)
+    assert reader_extras.text_of(crop) == "XX99XXX"
+    assert reader_extras.text_of(replace(crop, image=Path("data/crops/2.jpg"))) is None
+    assert reader_extras.text_of(replace(crop, image=Path("data/crops/3.jpg"))) == "XX98XXX"
+    assert reader_extras.text_of(replace(crop, split="val")) == "XX98XXX"

@@ -2,6 +2,8 @@
 
 import json
 import math
+import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,15 +13,17 @@ import torch
 
 from vision.detector import DEFAULT_TILES, STRIDE, Architecture, DetectorNet, TorchDetector
 from vision.plates import random_plate, render_plate
+from vision.registry import sha256_of
 from vision.training import detector_config
 from vision.training.data import DataError, PlateLabel, Scene, load_scenes
 from vision.training.detector_config import DetectorTrainConfig, TrainingError, read_config
 from vision.training.detector_data import SampleMaker, _label, collate
-from vision.training.detector_extras import with_extras
+from vision.training.detector_extras import EXTRAS, with_extras
 from vision.training.detector_loss import detector_loss
 from vision.training.drives import load_drive
 from vision.training.pasting import Label, paste_plates
-from vision.training.train_detector import take_over, train
+from vision.training.runs import read_runs
+from vision.training.train_detector import _batches, _start, take_over, train
 from vision.training.wear import wear
 
 TINY = Architecture((8, 8, 16, 16, 16), (1, 1, 1, 1), 16)
@@ -249,6 +253,48 @@ def test_a_run_goes_on_from_its_checkpoint(run: DetectorTrainConfig) -> None:
     train(more)
     assert before == 8
     assert torch.load(run.out / "checkpoint.pt", weights_only=True)["step"] == 11
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_starts_when_opencv_and_torch_have_threads(pack: Path, tmp_path: Path) -> None:
+    """One that was forked inherited OpenCV's pool without its threads, and waited for them for ever."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        torch.nn.functional.conv2d(torch.zeros(4, 8, 64, 64), torch.zeros(8, 8, 3, 3))
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 3)
+        config = DetectorTrainConfig(out=tmp_path, workers=1, shapes=((2, 64, 96, 1.0),))
+        batches = _batches(config, load_scenes("train", root=pack), [], 0)
+        assert next(batches).pictures.shape == (2, 64, 96, 3)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.timeout(240)
+def test_a_run_with_a_worker_ends_when_it_is_out_of_patience(pack: Path, tmp_path: Path) -> None:
+    config = DetectorTrainConfig(
+        out=tmp_path / "out", steps=100, workers=1, device="cpu", data=pack, architecture=TINY,
+        shapes=((2, 64, 96, 1.0),), every_minutes=1e-6, patience=2, learning_rate=0.0,
+    )  # fmt: skip
+    result = train(config, runs=tmp_path / "runs.jsonl")
+    assert result.steps == 3, "a first look, and two without a better figure"
+    assert multiprocessing.active_children() == []
+    (run,) = read_runs(tmp_path / "runs.jsonl")
+    assert (run["kind"], run["ended"], run["steps"]) == ("detector", "out of patience", 3)
+    assert run["data"]["scenes.jsonl"] == sha256_of((pack / "scenes.jsonl").read_bytes())
+    assert run["extras"] == {EXTRAS.name: sha256_of(EXTRAS.read_bytes())}
+    assert run["weights"] == sha256_of((config.out / "weights.pt").read_bytes())
+    assert run["metrics"]["average_precision"] == result.metrics["average_precision"]
+    assert list(config.out.glob("events.out.tfevents.*"))
+
+
+def test_a_checkpoint_from_before_patience_still_loads(run: DetectorTrainConfig, tmp_path: Path) -> None:
+    old = torch.load(run.out / "checkpoint.pt", weights_only=True)
+    del old["best"], old["since_best"]
+    torch.save(old, tmp_path / "checkpoint.pt")
+    config = replace(run, out=tmp_path, resume=True)
+    state = _start(config, torch.device("cpu"))
+    assert (state.step, state.best, state.since_best) == (old["step"], -1.0, 0)
 
 
 def test_a_filter_that_leaves_nothing_is_an_error(pack: Path, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Training the reader: it can learn eight plates by heart, a run ends with a loadable model, and can go on later."""
 
+import ast
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,12 +17,13 @@ from vision.device import place
 from vision.plates import REGIONS, plate_with_text, render_plate
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, network_of, prepare_batch
 from vision.rectify import box_corners, rectify
-from vision.registry import find_model, read_folder
+from vision.registry import ModelFolder, find_model, read_folder
+from vision.training import train_reader
 from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
-from vision.training.data import DEFAULT_ROOT, DataError
+from vision.training.data import DEFAULT_ROOT, REPOSITORY, DataError
 from vision.training.jitter import jitter
 from vision.training.judging import edit_distance, fold
-from vision.training.reader_config import ConfigError, ReaderTrainConfig, learning_rate, read_config
+from vision.training.reader_config import CODE, ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
     RealPlate,
     RealPool,
@@ -29,13 +32,16 @@ from vision.training.reader_data import (
     make_sample,
     real_crop,
     region_index,
+    seen_corners,
     source_odds,
 )
 from vision.training.reader_loss import reader_loss, text_losses
 from vision.training.replay import ReplayBuffer
+from vision.training.sample_workers import MixSettings
 from vision.training.splicing import find_gaps
 from vision.training.synth import synth_crop
 from vision.training.train_reader import train
+from vision.types import Detection
 
 
 @pytest.fixture(autouse=True)
@@ -230,6 +236,116 @@ def test_two_plates_of_a_kind_are_joined_into_a_third() -> None:
     read = reader.read([rectify(plate.picture(), plate.corners, CROP_SIZE) for plate in joined])
     assert np.mean([text.plate == plate.text for text, plate in zip(read, joined, strict=True)]) > 0.8
     assert {pool.draw(rng, 0.0).text for _ in range(40)} <= {p.text for p in plates}
+
+
+class _Told:
+    """A detector that finds what it is told, in the pixels of the whole picture."""
+
+    def __init__(self, *boxes: tuple[float, float, float, float]) -> None:
+        self._boxes = boxes
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
+        return [[Detection(box_corners(*box), 0.9) for box in self._boxes] for _ in images]
+
+
+@pytest.fixture
+def scene_pack(tmp_path: Path) -> Path:
+    """A pack of one invented scene of train, larger than what a cut is kept at, and one crop."""
+    for name in ("scene.jpg", "crop.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.full((900, 1600, 3), 90, np.uint8))
+    plate = {"box": [200, 100, 800, 200], "corners": None, "text": "ABC123"}
+    scene = {
+        "image": "scene.jpg", "source": "open-lpr", "width": 1600, "height": 900, "country": None, "split": "train",
+        "plates": [plate],
+    }  # fmt: skip
+    crop = {
+        "image": "crop.jpg", "source": "nanonets", "text": "XY12", "country": None, "split": "train", "label": "checked"
+    }  # fmt: skip
+    (tmp_path / "scenes.jsonl").write_text(json.dumps(scene) + "\n")
+    (tmp_path / "crops.jsonl").write_text(json.dumps(crop) + "\n")
+    return tmp_path
+
+
+def test_plates_are_cut_where_detectors_see_them(scene_pack: Path) -> None:
+    plates = load_real_plates("train", root=scene_pack)
+    assert [plate.text for plate in plates] == ["XY12", "ABC123"]
+    near, far = (210.0, 104.0, 800.0, 200.0), (1200.0, 600.0, 300.0, 100.0)
+    of_crop, of_scene = seen_corners(plates, [_Told(near, far), _Told(far), _Told((200.0, 100.0, 800.0, 200.0))])
+    assert of_crop == (), "a crop is of no scene"
+    assert len(of_scene) == 2, "what lies elsewhere is not of this plate"
+    scale = plates[1].place[2]
+    assert scale < 1
+    moved = of_scene[0] - of_scene[1]
+    assert np.allclose(moved, [10 * scale, 4 * scale], atol=0.02), "the found box lies where it was found"
+    assert np.allclose(of_scene[1], plates[1].corners, atol=1.0)
+    seen = replace(plates[1], seen=of_scene[:1])
+    rng = np.random.default_rng(0)
+    assert real_crop(seen, CROP_SIZE, rng).shape == (*CROP_SIZE, 3)
+
+
+def test_the_settings_detectors_and_dropout_reach_the_run(
+    scene_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ReaderTrainConfig(tmp_path / "run", data=scene_pack, detectors=("detector-v2",), dropout=0.3, real=True)
+    asked = []
+
+    def told(model: ModelFolder, *arguments: object) -> _Told:
+        asked.append(model.name)
+        return _Told((200.0, 100.0, 800.0, 200.0))
+
+    monkeypatch.setattr(train_reader.TorchDetector, "from_model", told)
+    monkeypatch.setattr(train_reader, "load_val", lambda *arguments: None)
+    given = []
+
+    class Workers:
+        def __init__(self, settings: MixSettings) -> None:
+            given.append(settings)
+
+    monkeypatch.setattr(train_reader, "SampleWorkers", Workers)
+    config.out.mkdir()
+    run = train_reader._Run(config, ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
+    run.log.close()
+    run.curves.close()
+    assert asked == ["detector-v2"]
+    assert [len(seen) for seen in given[0].seen] == [0, 1]
+    assert run.network.drop.p == 0.3
+    assert run.average.drop.p == 0.0, "the averaged weights are never dropped from"
+
+
+def test_dropout_does_nothing_when_reading() -> None:
+    torch.manual_seed(0)
+    network = ReaderNet(ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
+    inputs = torch.randn(2, 3, *CROP_SIZE)
+    network.drop.p = 0.5
+    with torch.no_grad():
+        network.train()
+        assert not torch.equal(network(inputs).logits, network(inputs).logits)
+        network.eval()
+        plain = network(inputs).logits
+        assert torch.equal(network(inputs).logits, plain)
+        network.drop.p = 0.0
+        assert torch.equal(network(inputs).logits, plain)
+
+
+def test_the_code_of_a_run_is_all_that_it_imports() -> None:
+    todo, seen = ["vision/training/train_reader.py"], set()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for node in ast.walk(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vision"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
+                files = [name.replace(".", "/") + ".py" for name in names]
+                todo += [file for file in files if (REPOSITORY / file).is_file()]
+    beside = {
+        "curves", "detector_card", "model_card", "runs",  # what is told of a run
+        "detector", "device", "engines", "graphs", "registry", "resident", "runtime_onnx", "types",  # how it is run
+    }  # fmt: skip
+    told = {path for path in seen if not any(path == own or path.startswith(f"{own}/") for own in CODE)}
+    assert {Path(path).stem for path in told} <= beside
+    assert all((REPOSITORY / own).exists() for own in CODE)
 
 
 def test_plates_that_are_not_read_are_not_joined() -> None:

@@ -1,8 +1,9 @@
-"""A training's settings from a TOML file. In: the file and a config of defaults. Out: the config with what it says."""
+"""A training's settings from a TOML file, and back. In: the file and a config of defaults. Out: the whole config."""
 
+import json
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,21 @@ def read_settings(
         else:
             settings[key] = _typed(path, key, value, getattr(base, key), error)
     return replace(base, **settings)  # type: ignore[type-var]
+
+
+def as_toml(config: Any, base: Any, places: Collection[str]) -> str:
+    """What `read_settings` makes `config` of, on top of `base`: only what differs from it, tables last."""
+    plain, tables = [], []
+    for name in (f.name for f in fields(config)):
+        value, default = getattr(config, name), getattr(base, name)
+        if name in places or value is None or value == default:
+            continue
+        if is_dataclass(value):
+            tables += [f"\n[{name}]", as_toml(value, default, ()).rstrip()]
+        else:
+            # a string, number, truth value or list is written in TOML as in JSON
+            plain.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join([*plain, *tables]) + "\n"
 
 
 def frozen(value: Any) -> Any:

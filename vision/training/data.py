@@ -11,7 +11,7 @@ to read `test` outside `open_test`.
 import json
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,8 @@ class Scene:
     plates: tuple[PlateLabel, ...] | None
     country: str | None
     split: Split
+    scale: float = 1.0
+    """The picture's size relative to that of its source: less than 1 in a pack that `vision.training.packing` made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def load_scenes(
     folder = _checked(root, split, sources, opening)
     allowed = licensed_sources(licence)
     rows = []
-    for number, row in _rows(folder / "scenes.jsonl"):
+    for number, row in manifest_rows(folder / "scenes.jsonl"):
         try:
             if row["split"] != split or row["source"] not in allowed or (sources and row["source"] not in sources):
                 continue
@@ -137,6 +139,7 @@ def load_scenes(
                     plates=None if row["plates"] is None else tuple(_plate(plate) for plate in row["plates"]),
                     country=row["country"],
                     split=split,
+                    scale=float(row.get("scale", 1.0)),
                 )
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -156,7 +159,7 @@ def load_crops(
     folder = _checked(root, split, sources, opening)
     allowed = licensed_sources(licence)
     rows = []
-    for number, row in _rows(folder / "crops.jsonl"):
+    for number, row in manifest_rows(folder / "crops.jsonl"):
         try:
             if row["split"] != split or row["source"] not in allowed or (sources and row["source"] not in sources):
                 continue
@@ -205,6 +208,12 @@ def git_commit() -> str:
         return ""
 
 
+def scaled_box(box: Sequence[float], scale: float) -> tuple[float, float, float, float]:
+    """A box x, y, width, height in the pixels of a picture that is `scale` times as large; unchanged at 1."""
+    x, y, width, height = (side if scale == 1 else side * scale for side in box)
+    return x, y, width, height
+
+
 def _checked(root: Path | None, split: str, sources: Collection[str] | None, opening: TestOpening | None) -> Path:
     if split not in get_args(Split):
         raise DataError(f"unknown split {split!r}; choose one of {', '.join(get_args(Split))}")
@@ -219,7 +228,8 @@ def _checked(root: Path | None, split: str, sources: Collection[str] | None, ope
     return folder
 
 
-def _rows(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def manifest_rows(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and content of every line, of all splits. Raises `DataError` for a line that is not JSON."""
     with manifest.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -48,6 +48,9 @@ class DetectorTrainConfig:
     """Size of the input that the model is for and is judged at, in tiles of 32 x 32."""
     every_minutes: float = 5.0
     """Between checkpoints, each with a look at val."""
+    patience: int = 0
+    """Looks at val in a row without a better average precision that end the run, whose best weights are kept then; 0:
+    none do, and the last weights are kept."""
     licence: Licence = "any"
     data: Path | None = None
     drives: tuple[Path, ...] = ()
@@ -55,14 +58,14 @@ class DetectorTrainConfig:
     architecture: Architecture = field(default_factory=Architecture)
 
 
-_PLACES = frozenset({"out", "data", "device", "resume", "drives"})
+PLACES = frozenset({"out", "data", "device", "resume", "drives"})
 """Not settings of a run but of the machine that it runs on: no file may hold them."""
 
 
 def read_config(path: Path, out: Path) -> DetectorTrainConfig:
     """The settings of a TOML file; `architecture` is a table there."""
     special = {"architecture": _architecture}
-    return read_settings(path, DetectorTrainConfig(out), _PLACES, TrainingError, special)
+    return read_settings(path, DetectorTrainConfig(out), PLACES, TrainingError, special)
 
 
 def _architecture(value: Any) -> Architecture:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vision.training.data import PlateLabel, Scene
+from vision.training.data import PlateLabel, Scene, scaled_box
 
 EXTRAS = Path(__file__).with_name("detector_extras.json")
 VAL_SLIPS = Path(__file__).with_name("val_slips.json")
@@ -26,12 +26,14 @@ def with_extras(scenes: Iterable[Scene], file: Path = EXTRAS) -> list[Scene]:
 
 def _mended(scene: Scene, listing: Mapping[str, Any]) -> Scene:
     name = "/".join(scene.image.parts[-3:])
-    sure = [PlateLabel(tuple(box), None, None) for box in listing.get("plates", {}).get(name, ())]
-    doubtful = [PlateLabel(tuple(box), None, None, unsure=True) for box in listing.get("unsure", {}).get(name, ())]
+    size = scene.scale
+    sure = [PlateLabel(scaled_box(box, size), None, None) for box in listing.get("plates", {}).get(name, ())]
+    doubtful = [
+        PlateLabel(scaled_box(box, size), None, None, unsure=True) for box in listing.get("unsure", {}).get(name, ())
+    ]
     own = list(scene.plates or ())
     for number, *box in listing.get("tight", {}).get(name, ()):
-        x, y, w, h = box
-        own[number] = replace(own[number], box=(x, y, w, h))
+        own[number] = replace(own[number], box=scaled_box(box, size))
     placed = [plate for plate in own if plate.box or plate.corners]
     known = scene.plates is not None and len(placed) == len(scene.plates)
     return replace(scene, plates=(*placed, *sure, *doubtful)) if known or sure else scene

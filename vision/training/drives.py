@@ -11,13 +11,14 @@ from typing import Any
 from vision.training.data import DataError, PlateLabel, Scene
 
 SOURCE = "simulator"
+TRUTH = "truth_frames.jsonl"
 _HIDDEN = 0.3
 """Of a plate, above which it is neither wanted nor punished."""
 
 
 def load_drive(folder: Path) -> list[Scene]:
     """Every frame of every camera of a drive, with the plates that can be seen in it."""
-    truth = _rows(folder / "truth_frames.jsonl")
+    truth = _rows(folder / TRUTH)
     plates: dict[tuple[str, int], list[PlateLabel]] = defaultdict(list)
     for row in truth:
         corners = tuple((float(x), float(y)) for x, y in row["corners"])

@@ -29,6 +29,7 @@ CODE = (
     "vision/training/data.py",
     "vision/training/evaluate_reader.py",
     "vision/training/jitter.py",
+    "vision/training/looks.py",
     "vision/training/optimising.py",
     "vision/training/reader_config.py",
     "vision/training/reader_data.py",
@@ -85,6 +86,9 @@ class ReaderTrainConfig:
     """Invented plates never get harder than this: beyond, much of what is drawn nobody could read."""
     average: float = 0.998
     check_every: int = 500
+    """Steps between looks at val."""
+    patience: int = 0
+    """Looks at val in a row without a better figure that end the run; 0: none do."""
     checkpoint_minutes: float = 3.0
     resume: bool = False
     licence: Licence = "any"
@@ -96,13 +100,13 @@ class ReaderTrainConfig:
     sequence: int = ReaderArchitecture().sequence
 
 
-_PLACES = frozenset({"out", "data", "device", "resume"})
+PLACES = frozenset({"out", "data", "device", "resume"})
 """Not settings of a run but of the machine that it runs on: no file may hold them."""
 
 
 def read_config(path: Path, out: Path, **overrides: Any) -> ReaderTrainConfig:
     """The settings of a TOML file, with `out` and other keywords on top."""
-    config = read_settings(path, ReaderTrainConfig(out), _PLACES, ConfigError, {"minutes": _minutes})
+    config = read_settings(path, ReaderTrainConfig(out), PLACES, ConfigError, {"minutes": _minutes})
     return replace(config, **overrides)
 
 

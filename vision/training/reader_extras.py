@@ -1,8 +1,8 @@
 """Texts that the pack does not have: plates of `train` read by eye, and labels that proved wrong.
 
 `reader_extras.json` holds, by picture, under `plates` a box, its text and its country (null where the plate does not
-tell), and under `texts` what a crop of the pack really shows, null where nobody could swear to it. Only `train` is in
-it; a test holds that no text of it stands in another split.
+tell), and under `texts` what a crop of the pack really shows, null where nobody could swear to it or where it is a
+plate of another split. Only `train` is in it; a test holds that no text of it stands in another split.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from vision.training.data import Crop, PlateLabel, Scene
+from vision.training.data import Crop, PlateLabel, Scene, scaled_box
 
 EXTRAS = Path(__file__).with_name("reader_extras.json")
 
@@ -29,8 +29,8 @@ def plates_of(scene: Scene) -> list[ReadByEye]:
     if scene.split != "train":
         return own
     return own + [
-        ReadByEye(PlateLabel((x, y, w, h), None, text), country)
-        for x, y, w, h, text, country in _extras()["plates"].get(_name(scene.image), ())
+        ReadByEye(PlateLabel(scaled_box(box, scene.scale), None, text), country)
+        for *box, text, country in _extras()["plates"].get(_name(scene.image), ())
     ]
 
 

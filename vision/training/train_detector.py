@@ -14,7 +14,8 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vision.detector import STRIDE, DetectorNet, TorchDetector, normalise
+from vision.detector import DetectorNet, TorchDetector, normalise
 from vision.device import Placement, choose_device
-from vision.registry import find_model, load_state, sha256_of
-from vision.training.data import (
-    LICENCES,
-    Crop,
-    Scene,
-    git_commit,
-    load_crops,
-    load_scenes,
-)
+from vision.registry import find_model, load_state
+from vision.training.curves import Curves
+from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
+from vision.training.detector_card import CROP_SOURCES, write_model
 from vision.training.detector_config import DetectorTrainConfig, TrainingError
 from vision.training.detector_data import Batch, SampleMaker
-from vision.training.detector_extras import with_extras
+from vision.training.detector_extras import EXTRAS, with_extras
 from vision.training.detector_loss import Loss, detector_loss
-from vision.training.drives import load_drive
+from vision.training.drives import TRUTH, load_drive
 from vision.training.evaluate_detector import average_precision, best_threshold, judge, labelled, rows, summarise
+from vision.training.looks import Looks
+from vision.training.runs import Ended, Run, TrainResult, record
 
 log = logging.getLogger("vision.training")
 
@@ -48,8 +46,8 @@ _SCENE_SOURCES = (
     "alpr-unconstrained", "egypt-motorcycles", "nanonets", "open-lpr", "openalpr-train-detector-neg", "robertlucian",
     "roboflow-openimages-techkhid", "chirag-anpr", "nomeroff-examples",
 )  # fmt: skip
-_CROP_SOURCES = ("reported-nyc", "openalpr-benchmarks-us-states")
 _SETTLING = 50
+_BEST = "best.pt"
 
 
 class _Stream(IterableDataset[Batch]):
@@ -57,25 +55,26 @@ class _Stream(IterableDataset[Batch]):
 
     def __init__(self, config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop], seed: int) -> None:
         self._config, self._scenes, self._crops, self._seed = config, scenes, crops, seed
+        self._trainer = os.getpid()
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
         cv2.setNumThreads(1)
         if info:
-            threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+            threading.Thread(target=_leave_with_trainer, args=(self._trainer,), daemon=True).start()
         maker = SampleMaker(self._scenes, self._crops, self._seed * 1000 + (info.id if info else 0))
         return maker.batches(self._config.shapes)
 
 
-def _leave_with_parent(parent: int) -> None:
+def _leave_with_trainer(trainer: int) -> None:
     """A worker whose trainer was killed would wait for ever for someone to take its batch."""
-    while os.getppid() == parent:
+    while os.getppid() == trainer:
         time.sleep(2)
     os._exit(1)
 
 
-@dataclass(slots=True)
-class _State:
+@dataclass(slots=True, kw_only=True)
+class _State(Looks):
     """What a checkpoint holds."""
 
     network: nn.Module
@@ -86,8 +85,27 @@ class _State:
     seconds: float = 0.0
 
 
-def train(config: DetectorTrainConfig) -> Path:
-    """Train, or go on training, and return the folder of the model; raises as the module says.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One training and what it needs at every step."""
+
+    config: DetectorTrainConfig
+    state: _State
+    device: torch.device
+    val: list[Scene]
+    curves: Curves
+
+    def told(self, ended: Ended, metrics: dict[str, Any]) -> Run:
+        """The run for the list of runs."""
+        config, state = self.config, self.state
+        start = find_model("detector", config.start).version if config.start else ""
+        drives = {f"{folder.name}/{TRUTH}": folder / TRUTH for folder in config.drives}
+        extras = {EXTRAS.name: EXTRAS} | drives
+        return Run("detector", ended, config, git_commit(), start, state.step, state.seconds / 60, metrics, extras)
+
+
+def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResult:
+    """Train, or go on training, and add the run to the list `runs` when it ends; raises as the module says.
 
     An interrupt leaves a checkpoint, from which `resume` goes on.
     """
@@ -99,50 +117,74 @@ def train(config: DetectorTrainConfig) -> Path:
     val = labelled(load_scenes("val", root=config.data, licence=config.licence))
     state = _start(config, device)
     log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
-    loader = _loader(config, scenes, crops, state.step)
-    try:
-        _run(config, state, loader, val, device)
-    finally:
-        _save(config, state)
-    settle(state.average, itertools.islice(loader, _SETTLING), device)
-    metrics = _look(config, state, val, device)
+    batches = _batches(config, scenes, crops, state.step)
+    with closing(Curves(config.out, state.step)) as curves:
+        run = _Run(config, state, device, val, curves)
+        try:
+            ended = _learn(run, batches)
+        except KeyboardInterrupt:
+            record(runs, run.told("interrupted", {}))
+            raise
+        finally:
+            _save(config, state)
+        if ended == "out of patience":
+            state.average.load_state_dict(torch.load(config.out / _BEST, map_location=device, weights_only=True))
+        settle(state.average, itertools.islice(batches, _SETTLING), device)
+        del batches  # its workers hold every picture
+        metrics = _look(run)
     write_model(config, state.average.state_dict(), metrics, scenes, state.step, state.samples, state.seconds)
-    return config.out
+    record(runs, run.told(ended, metrics))
+    return TrainResult(config.out, state.step, metrics)
 
 
-def _run(
-    config: DetectorTrainConfig, state: _State, loader: DataLoader[Batch], val: list[Scene], device: torch.device
-) -> None:
+def _learn(run: _Run, batches: Iterator[Batch]) -> Ended:
+    config, state = run.config, run.state
     begin, saved, losses = time.monotonic() - state.seconds, time.monotonic(), []
-    for batch in loader:
+    for batch in batches:
         state.seconds = time.monotonic() - begin
         done = _progress(config, state)
         if done >= 1:
-            return
-        losses.append(_step(config, state, batch, device, done))
+            break
+        if state.over(config.patience):
+            return "out of patience"
+        losses.append(_step(config, state, batch, run.device, done))
         if state.step % 50 == 0:
-            _note(config, state, losses, done)
+            _note(run, losses, done)
             losses.clear()
         if time.monotonic() - saved > config.every_minutes * 60:
+            _compare(run)
             _save(config, state)
-            _look(config, state, val, device)
             saved = time.monotonic()
+    return "finished"
 
 
-def _loader(config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop], step: int) -> DataLoader[Batch]:
-    return DataLoader(
+def _compare(run: _Run) -> None:
+    """Look at val; where patience may end the run, keep the best weights so far."""
+    better = run.state.better(_look(run)["average_precision"])
+    if better and run.config.patience:
+        torch.save(run.state.average.state_dict(), run.config.out / _BEST)
+
+
+def _batches(config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop], step: int) -> Iterator[Batch]:
+    """Batches without end, to be taken from one iterator: each new one would decode every picture anew.
+
+    Workers are spawned: a forked one inherits OpenCV's pool without its threads, and waits for them for ever.
+    """
+    loader = DataLoader(
         _Stream(config, scenes, crops, config.seed + step),  # a run that goes on draws samples anew
         batch_size=None,
         num_workers=config.workers,
         collate_fn=_same,  # type: ignore[arg-type]
         prefetch_factor=3 if config.workers else None,
+        multiprocessing_context="spawn" if config.workers else None,
     )
+    return iter(loader)
 
 
 def _training_data(config: DetectorTrainConfig) -> tuple[list[Scene], list[Crop]]:
     scenes = load_scenes("train", root=config.data, licence=config.licence, sources=_SCENE_SOURCES)
     scenes = with_extras(scenes)
-    crops = load_crops("train", root=config.data, licence=config.licence, sources=_CROP_SOURCES)
+    crops = load_crops("train", root=config.data, licence=config.licence, sources=CROP_SOURCES)
     for folder in config.drives:
         scenes += load_drive(folder)
     if not any(scene.plates for scene in scenes):
@@ -158,7 +200,8 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     decay = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    state = _State(network, average, torch.optim.AdamW(groups, lr=config.learning_rate))
+    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate)
+    state = _State(network=network, average=average, optimiser=optimiser)
     file = config.out / "checkpoint.pt"
     if config.resume and file.exists():
         kept = torch.load(file, map_location=device, weights_only=True)
@@ -166,6 +209,7 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
         average.load_state_dict(kept["average"])
         state.optimiser.load_state_dict(kept["optimiser"])
         state.step, state.samples, state.seconds = kept["step"], kept["samples"], kept["seconds"]
+        state.best, state.since_best = kept.get("best", state.best), kept.get("since_best", 0)
     return state
 
 
@@ -233,17 +277,17 @@ def settle(network: nn.Module, batches: Iterable[Batch], device: torch.device) -
     network.eval()
 
 
-def _note(config: DetectorTrainConfig, state: _State, losses: list[Loss], done: float) -> None:
+def _note(run: _Run, losses: list[Loss], done: float) -> None:
+    state = run.state
+    means = {name: float(np.mean([getattr(loss, name) for loss in losses])) for name in ("heat", "box", "corner")}
     row = {
         "step": state.step,
         "samples": state.samples,
         "minutes": round(state.seconds / 60, 2),
         "done": round(done, 4),
-        "heat": round(float(np.mean([loss.heat for loss in losses])), 4),
-        "box": round(float(np.mean([loss.box for loss in losses])), 4),
-        "corner": round(float(np.mean([loss.corner for loss in losses])), 4),
-    }
-    _append(config, row)
+    } | {name: round(mean, 4) for name, mean in means.items()}
+    _append(run.config, row)
+    run.curves.put("train", state.step, means | {"learning_rate": state.optimiser.param_groups[0]["lr"]})
     log.info("%s", row)
 
 
@@ -260,113 +304,31 @@ def _save(config: DetectorTrainConfig, state: _State) -> None:
         "step": state.step,
         "samples": state.samples,
         "seconds": state.seconds,
+        "best": state.best,
+        "since_best": state.since_best,
     }
     fresh = config.out / "checkpoint.tmp"
     torch.save(kept, fresh)
     fresh.replace(config.out / "checkpoint.pt")
 
 
-def _look(config: DetectorTrainConfig, state: _State, val: list[Scene], device: torch.device) -> dict[str, Any]:
-    """Val figures of the averaged network; written to the log and returned."""
+def _look(run: _Run) -> dict[str, Any]:
+    """Val figures of the averaged network; written to log and curves, and returned."""
+    config, state, device = run.config, run.state, run.device
     network = DetectorNet(config.architecture)
     network.load_state_dict(state.average.state_dict())
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    outcomes = judge(TorchDetector(network, Placement(device, dtype), threshold=0.05, tiles=config.tiles), val)
+    outcomes = judge(TorchDetector(network, Placement(device, dtype), threshold=0.05, tiles=config.tiles), run.val)
     threshold = best_threshold(outcomes)
-    result = {
-        "threshold": threshold,
-        "average_precision": round(average_precision(outcomes), 4),
-        "val": summarise(outcomes, threshold),
-    }
+    figures = {"threshold": threshold, "average_precision": round(average_precision(outcomes), 4)}
+    table = summarise(outcomes, threshold)
+    result = {**figures, "val": table}
     _append(config, {"step": state.step, **result})
-    log.info("val at step %d: AP %.4f, threshold %.2f", state.step, result["average_precision"], threshold)
-    for line in rows(result["val"]):  # type: ignore[arg-type]
+    run.curves.put("val", state.step, {**figures, **table})
+    log.info("val at step %d: AP %.4f, threshold %.2f", state.step, figures["average_precision"], threshold)
+    for line in rows(table):
         log.info("%s", line)
     return result
-
-
-def write_model(
-    config: DetectorTrainConfig,
-    weights: dict[str, Tensor],
-    metrics: dict[str, Any],
-    scenes: list[Scene],
-    step: int,
-    samples: int,
-    seconds: float,
-) -> None:
-    """Write `weights.pt`, `card.json` and `card.md` into the run's folder."""
-    file = config.out / "weights.pt"
-    torch.save({name: _half(tensor.detach().cpu()).contiguous() for name, tensor in weights.items()}, file)
-    counts: dict[str, int] = {}
-    for scene in scenes:
-        counts[scene.source] = counts.get(scene.source, 0) + 1
-    card = {
-        "name": "detector-v2",
-        "kind": "detector",
-        "weights": file.name,
-        "sha256": sha256_of(file.read_bytes()),
-        "architecture": asdict(config.architecture),
-        "stride": STRIDE,
-        "tiles": config.tiles,
-        "threshold": metrics["threshold"],
-        "training": {
-            "commit": git_commit(),
-            "start": find_model("detector", config.start).version if config.start else "nothing",
-            "config": {key: _plain(value) for key, value in asdict(config).items() if key not in ("out", "data")},
-            "scenes": counts,
-            "crops": list(_CROP_SOURCES),
-            "licences": {source: LICENCES.get(source, "own") or "none stated" for source in (*counts, *_CROP_SOURCES)},
-            "steps": step,
-            "samples": samples,
-            "minutes": round(seconds / 60, 1),
-        },
-        "val": metrics["val"],
-        "val_average_precision": metrics["average_precision"],
-    }
-    (config.out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    (config.out / "card.md").write_text(_page(card), encoding="utf-8")
-
-
-def _half(tensor: Tensor) -> Tensor:
-    """Convolutions in 16 bits, which costs nothing that can be measured; biases and norms as they are."""
-    return tensor.half() if tensor.ndim > 1 else tensor
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.name
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _page(card: dict[str, Any]) -> str:
-    training = card["training"]
-    sources = "\n".join(f"| {s} | {n} | {training['licences'][s]} |" for s, n in sorted(training["scenes"].items()))
-    table = "\n".join(
-        f"| {s} | {r['images']} | {r['plates']} | {r['recall']} | {r['false_per_100']} | {r['mean_iou']} |"
-        for s, r in card["val"].items()
-    )
-    return f"""# {card["name"]}
-
-Finds number plates, with four corners, in whole pictures of any size (letterboxed to {card["tiles"]} tiles of 32 x 32).
-Weights: `{card["weights"]}`, sha256 `{card["sha256"]}`. Threshold {card["threshold"]} (highest F1.5 on val).
-
-Trained from {training["start"]} for {training["minutes"]} minutes, {training["steps"]} steps, {training["samples"]}
-samples, on the `train` split of the sources below, with invented plates pasted in perspective, plate crops of
-{" and ".join(training["crops"])}, and simulated drives where named. The `test` split was not used.
-
-| scenes of | number | licence |
-|---|---|---|
-{sources}
-
-On `val` (IoU 0.5; "false" boxes include real plates that their source did not annotate), average precision
-{card["val_average_precision"]}:
-
-| source | images | plates | recall % | false boxes per 100 images | mean IoU |
-|---|---|---|---|---|---|
-{table}
-
-Not for: reading (see the reader), finding vehicles, plates below about 9 x 4 pixels of the input.
-"""
 
 
 def _same(batch: Batch) -> Batch:

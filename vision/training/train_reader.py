@@ -23,15 +23,19 @@ from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
 from vision.registry import ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import crossed_error, fit_temperature
+from vision.training.curves import Curves
 from vision.training.data import DataError
 from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
 from vision.training.jitter import jitter
+from vision.training.looks import Looks
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.optimising import bf16_pays, update_average, weight_groups
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
 from vision.training.reader_data import Sample, load_real_plates, real_crop, seen_corners
+from vision.training.reader_extras import EXTRAS
 from vision.training.reader_loss import reader_loss, text_losses
 from vision.training.replay import ReplayBuffer
+from vision.training.runs import Ended, Run, TrainResult, record
 from vision.training.sample_workers import MixSettings, SampleWorkers
 from vision.training.splicing import Gaps, find_gaps
 
@@ -42,28 +46,20 @@ _EASY_ENOUGH, _TOO_HARD = 0.62, 0.35
 
 
 @dataclass(slots=True)
-class ReaderTrainResult:
-    """What a run gave."""
-
-    folder: Path
-    steps: int
-    metrics: dict[str, Any] = field(default_factory=dict)
-    """The best validation figures: exact share per source, and overall."""
-
-
-@dataclass(slots=True)
-class _State:
+class _State(Looks):
     step: int = 0
     seconds: float = 0.0
     difficulty: float = 0.0
     read_right: float = 0.0
     """Moving share of invented plates in the batches read exactly right."""
-    best: float = -1.0
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def train(config: ReaderTrainConfig) -> ReaderTrainResult:
-    """Run the training. Raises `DataError` for a missing pack, `ModelError` for a checkpoint that does not fit."""
+def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult:
+    """Run the training, and add it to the list `runs` when it ends or is interrupted.
+
+    Raises `DataError` for a missing pack, `ModelError` for a checkpoint that does not fit.
+    """
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -71,9 +67,13 @@ def train(config: ReaderTrainConfig) -> ReaderTrainResult:
     run = _Run(config, architecture)
     try:
         run.go()
+    except KeyboardInterrupt:
+        record(runs, run.told("interrupted"))
+        raise
     finally:
         run.close()
-    return ReaderTrainResult(config.out, run.state.step, run.state.metrics)
+    record(runs, run.told("finished" if run.progress() >= 1.0 else "out of patience"))
+    return TrainResult(config.out, run.state.step, run.state.metrics)
 
 
 class _Run:
@@ -108,6 +108,7 @@ class _Run:
         )
         self.drawn = 0
         self.log = (config.out / "log.jsonl").open("a", encoding="utf-8")
+        self.curves = Curves(config.out, self.state.step)
 
     def _load_start(self) -> dict[str, Any]:
         """Take over the weights of the model that the run starts from; returns what its card says of it."""
@@ -153,6 +154,14 @@ class _Run:
     def close(self) -> None:
         self.workers.close()
         self.log.close()
+        self.curves.close()
+
+    def told(self, ended: Ended) -> Run:
+        """The run for the list of runs."""
+        config, state = self.config, self.state
+        start = f"{self.start['name']}.{self.start['sha256'][:8]}" if self.start else ""
+        minutes, extras = state.seconds / 60, {EXTRAS.name: EXTRAS}
+        return Run("reader", ended, config, self.commit, start, state.step, minutes, state.metrics, extras, config.real)
 
     def progress(self) -> float:
         """0..1: how much of the run is over."""
@@ -164,22 +173,30 @@ class _Run:
         self._fill(2_000)
         begin, before = time.monotonic(), self.state.seconds
         saved, losses = begin, []
-        while self.progress() < 1.0:
+        while self.progress() < 1.0 and not self.state.over(self.config.patience):
             losses.append(self._step())
             self.state.seconds = before + time.monotonic() - begin
             if self.state.step % 50 == 0:
                 log.info("step %d, %.0f %%, loss %.3f", self.state.step, 100 * self.progress(), losses[-1])
+                self._draw(float(np.mean(losses[-50:])))
             if self.state.step % self.config.check_every == 0:
                 self._check(float(np.mean(losses)))
                 losses.clear()
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                 self._save_checkpoint()
                 saved = time.monotonic()
-        self._check(float(np.mean(losses)) if losses else float("nan"))
+        if losses or not self.state.metrics:
+            self._check(float(np.mean(losses)) if losses else float("nan"))
         self._save_checkpoint()
         if self.val:
             self._choose(self.val)
             calibrate(self.config.out, self.val)
+
+    def _draw(self, loss: float) -> None:
+        """The curves of the training itself; `_check` adds those of val."""
+        state, rate = self.state, self.optimiser.param_groups[0]["lr"]
+        figures = {"loss": loss, "learning_rate": rate, "difficulty": state.difficulty, "right": state.read_right}
+        self.curves.put("train", state.step, figures)
 
     def _choose(self, val: ValSet) -> None:
         """Keep the last weights instead of those that greedy reading liked best, when production reads no worse."""
@@ -267,8 +284,10 @@ class _Run:
         log.info("%s", line)
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
-        if metrics["exact"] > state.best:
-            state.best = metrics["exact"]
+        if self.val:
+            self.curves.put("val", state.step, metrics)
+            self.curves.put("val_not_averaged", state.step, raw)
+        if state.better(metrics["exact"]):
             state.metrics = {name: share for name, share in metrics.items() if name != "loss"}
             self._write()
 
