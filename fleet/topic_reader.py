@@ -1,14 +1,15 @@
-"""A topic from its beginning to its present end. In: a topic's name. Out: its records."""
+"""Topics from their beginning to their present end. In: names. Out: their records."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from fleet.errors import CommandError
-from plumbing.bus import Record
+from plumbing.bus import Record, TopicPartition
 from plumbing.kafka_bus import KafkaBusConsumer, KafkaSecurity, list_topics
 
-_PATIENCE = 100
+_PATIENCE = 300
+"""Polls of 0.1 s without a record: on a busy machine a group takes ten seconds and more to be given its partitions."""
 
 
 def require_topic(brokers: str, topic: str, security: KafkaSecurity) -> None:
@@ -33,9 +34,19 @@ def read_topic(brokers: str, topic: str, security: KafkaSecurity, group: str = "
         BusError: no broker answers.
     """
     require_topic(brokers, topic, security)
+    yield from read_topics(brokers, [topic], security, group)
+
+
+def read_topics(brokers: str, topics: Sequence[str], security: KafkaSecurity, group: str = "") -> Iterator[Record]:
+    """As `read_topic`, of several that exist."""
     name = group or f"platefleet-cli-{uuid.uuid4()}"
     with closing(KafkaBusConsumer(brokers, name, "platefleet-cli", security=security)) as consumer:
-        consumer.subscribe([topic])
+        if group:
+            consumer.subscribe(topics)
+        else:
+            # nobody shares the partitions: waiting for a group to give them out takes seconds
+            known = list_topics(brokers, security=security)
+            consumer.assign([TopicPartition(topic, number) for topic in topics for number in range(known[topic])])
         quiet = 0
         while quiet < _PATIENCE:
             records = consumer.poll(0.1)
@@ -43,4 +54,5 @@ def read_topic(brokers: str, topic: str, security: KafkaSecurity, group: str = "
             quiet = 0 if records else quiet + 1
             if not records and consumer.assignment() and not any(consumer.lag().values()):
                 return
-        raise CommandError(f"topic {topic} at {brokers} gives nothing; is another command reading it as group {name}?")
+        shown = ", ".join(topics)
+        raise CommandError(f"topic {shown} at {brokers} gives nothing; is another command reading it as group {name}?")

@@ -172,16 +172,54 @@ def topic_limit(
     Raises:
         BusError: the cluster cannot be reached.
     """
+    return _number_of(brokers, topic, "max.message.bytes", timeout, security)
+
+
+def topic_retention(
+    brokers: str, topic: str, timeout: float = PATIENCE_S, security: KafkaSecurity = NO_SECURITY
+) -> int | None:
+    """Milliseconds that a topic keeps its messages, -1 for ever; None when the cluster does not tell.
+
+    Raises:
+        BusError: the cluster cannot be reached.
+    """
+    return _number_of(brokers, topic, "retention.ms", timeout, security)
+
+
+def _number_of(brokers: str, topic: str, name: str, timeout: float, security: KafkaSecurity) -> int | None:
     admin = _admin(brokers, timeout, security)
     try:
-        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": None})
+        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})
         answer = admin.describe_configs([wanted], config_filter="all")
-        return int(answer["topic"][topic]["max.message.bytes"]["value"])
+        return int(answer["topic"][topic][name]["value"])
     except kafka_errors.AuthorizationError:
         return None
     except (kafka_errors.KafkaError, OSError, LookupError) as error:
-        log.warning("topic %s at %s: its largest message is not known (%s)", topic, brokers, one_line(error))
+        log.warning("topic %s at %s: its %s is not known (%s)", topic, brokers, name, one_line(error))
         return None
+    finally:
+        admin.close()
+
+
+def delete_records(
+    brokers: str,
+    before: Mapping[TopicPartition, int],
+    timeout: float = 15.0,
+    security: KafkaSecurity = NO_SECURITY,
+) -> None:
+    """Delete for good what lies before these offsets. A consumer that has not read it yet goes on after it.
+
+    Raises:
+        BusError: the cluster cannot be reached or refuses; some partitions may be done.
+    """
+    if not before:
+        return
+    admin = _admin(brokers, timeout, security)
+    try:
+        wanted = {KafkaPartition(p.topic, p.partition): offset for p, offset in before.items()}
+        admin.delete_records(wanted, timeout_ms=int(timeout * 1000))
+    except (kafka_errors.KafkaError, OSError) as error:
+        raise BusError(f"cannot delete records at {brokers} ({one_line(error)})") from error
     finally:
         admin.close()
 

@@ -285,6 +285,10 @@ class KafkaBusConsumer:
         """As `plumbing.bus.Consumer.subscribe`."""
         self._consumer.subscribe(list(topics), listener=Rebalance(self, listener) if listener else None)
 
+    def assign(self, partitions: Collection[TopicPartition]) -> None:
+        """Read these partitions, in place of `subscribe`: at once, and without sharing them with the group."""
+        self._consumer.assign([KafkaPartition(*partition) for partition in partitions])
+
     def poll(self, timeout: float, max_records: int = 500) -> list[Record]:
         """As `plumbing.bus.Consumer.poll`.
 

@@ -6,6 +6,7 @@ that differ in two letters at most; dead letters that hold the text. Other vehic
 the text from their candidates and former plates. What stays is said in the report.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,16 @@ class Report:
 
 
 @dataclass(frozen=True)
+class ShownIn:
+    """Frames of one partition of fleet.frames that show the plate."""
+
+    partition: int
+    last_offset: int
+    frames: int
+    newest: datetime
+
+
+@dataclass(frozen=True)
 class _Pass:
     sighting_id: str
     camera_id: str
@@ -57,8 +68,23 @@ class _Pass:
     last_seen: datetime
 
 
-def forget(store: Store, plate: str) -> Report:
+def shown_in(store: Store, plate: str) -> list[ShownIn]:
+    """The frames in which `plate` was read, or that are a sighting's evidence: to be asked before `forget`."""
+    rows = store.query(
+        "SELECT partition, max(offset) AS last_offset, uniqExact(offset) AS frames, max(at) AS newest FROM ("
+        "SELECT frame_partition AS partition, frame_offset AS offset, published_at AS at FROM reads "
+        "WHERE plate = {plate:String} OR has(candidates.plate, {plate:String}) "
+        "UNION ALL SELECT evidence_partition, evidence_offset, last_seen FROM sightings WHERE plate = {plate:String}"
+        ") WHERE offset >= 0 GROUP BY partition ORDER BY partition",
+        {"plate": plate},
+    )
+    return [ShownIn(**row) for row in rows]  # type: ignore[arg-type]
+
+
+def forget(store: Store, plate: str, *, hotlist: bool = False) -> Report:
     """Delete all that is stored of `plate` (upper case, no spaces). Repeated, it deletes what came since.
+
+    `hotlist`: its entries and wrong hits, too, of which the topic must be rid before.
 
     Raises:
         StoreError: some tables may be done; the same call goes on.
@@ -78,6 +104,9 @@ def forget(store: Store, plate: str) -> Report:
         deleted.append(_strike_out(store, table, text))
         deleted.append(_delete(store, table, "sightings", f"plate = {text} OR {ids}"))
     deleted.append(_delete(store, "plates", "plates", f"plate = {text}"))
+    if hotlist:
+        named = f"entry = {text} OR plate = {text} OR position(message, {_quoted(json.dumps(plate))}) > 0"
+        deleted.append(_delete(store, "hotlist_raw", "hotlist entries and wrong hits", named))
     return Report(plate, tuple(deleted), _hotlist(store, plate), _audit_rows(store, plate))
 
 

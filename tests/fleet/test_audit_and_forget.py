@@ -78,6 +78,7 @@ def test_forget_deletes_reports_and_is_in_the_audit(data_dir: Path) -> None:
         ("plates", 1),
     }
     assert report["hotlist_entries"] == ["wanted/MUC7788"]
+    assert report["kafka"] is None, "none runs on this folder"
     with closing(opened(data_dir)) as store:
         assert store.query("SELECT plate FROM sightings WHERE plate = 'MUC7788'") == []
         (row,) = store.query("SELECT * FROM audit WHERE action = 'forget'")
@@ -92,6 +93,7 @@ def test_forget_deletes_reports_and_is_in_the_audit(data_dir: Path) -> None:
         (("--plate", "MUC*", "--reason", "x", "--yes"), "without ? and *"),
         (("--plate", "", "--reason", "x", "--yes"), "want 1 to 16"),
         (("--plate", "MUC7788", "--reason", " ", "--yes"), "--reason is empty"),
+        (("--plate", "MUC7788", "--reason", "x", "--yes", "--purge-topics"), "no Kafka is known"),
     ],
 )
 def test_what_forget_refuses(data_dir: Path, arguments: tuple[str, ...], words: str) -> None:
