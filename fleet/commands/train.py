@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,16 +20,23 @@ _OPTIONS = (
     click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=75.0, show_default=True),
     click.option("--steps", type=click.IntRange(min=1), default=None, help="End after so many steps."),
     click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True),
-    click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: PLATEFLEET_THREADS."),
-    click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that draw."),
+    click.option(
+        "--threads", type=click.IntRange(min=1), default=None, help="Default: the --config's, else PLATEFLEET_THREADS."
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=None,
+        help="Processes that draw. Default: the --config's, else 1.",
+    ),
     click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint."),
     click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs."),
     click.option(
         "--licence",
         type=click.Choice(["any", "stated", "permissive"]),
-        default="any",
-        show_default=True,
-        help="Photographs of which sources: all, of those that state a licence, of permissive ones.",
+        default=None,
+        help="Photographs of which sources: all, of those that state a licence, of permissive ones. "
+        "Default: the --config's, else any.",
     ),
     RUNS,
 )
@@ -44,6 +51,11 @@ def _with_options(command: click.decorators.FC) -> click.decorators.FC:
 def runs_file(settings: "Settings", given: Path | None) -> Path:
     """The list that trainings are added to: one for this machine, whatever the working folder."""
     return given or settings.cache_dir / "runs.jsonl"
+
+
+def _told(**settings: Any) -> dict[str, Any]:
+    """What was said on the command line, to go over a file's settings."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 @click.group()
@@ -68,10 +80,10 @@ def detector(
     steps: int | None,
     seed: int,
     threads: int | None,
-    workers: int,
+    workers: int | None,
     resume: bool,
     data: Path | None,
-    licence: "Licence",
+    licence: "Licence | None",
     runs: Path | None,
     drives: tuple[Path, ...],
     file: Path | None,
@@ -86,12 +98,8 @@ def detector(
     settings = load_settings()
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = read_config(file, out) if file else DetectorTrainConfig(out=out, minutes=minutes, seed=seed)
-    config = replace(
-        config, threads=threads or cores(settings), workers=workers, resume=resume, device=settings.device, data=data,
-        licence=licence, drives=drives,
-    )  # fmt: skip
-    if steps is not None:
-        config = replace(config, steps=steps)
+    told = _told(threads=threads or (None if file else cores(settings)), workers=workers, licence=licence, steps=steps)
+    config = replace(config, resume=resume, device=settings.device, data=data, drives=drives, **told)
     err.print(f"the detector is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)
 
 
@@ -110,10 +118,10 @@ def reader(
     steps: int | None,
     seed: int,
     threads: int | None,
-    workers: int,
+    workers: int | None,
     resume: bool,
     data: Path | None,
-    licence: "Licence",
+    licence: "Licence | None",
     runs: Path | None,
     no_photographs: bool,
     file: Path | None,
@@ -128,10 +136,9 @@ def reader(
     settings = load_settings()
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = read_config(file, out) if file else ReaderTrainConfig(out=out, minutes=minutes, seed=seed)
-    config = replace(
-        config, threads=threads or cores(settings), workers=max(1, workers), resume=resume, device=settings.device,
-        data=data, licence=licence, real=not no_photographs,
-    )  # fmt: skip
-    if steps is not None:
-        config = replace(config, steps=steps)
+    told = _told(threads=threads or (None if file else cores(settings)), workers=workers, licence=licence, steps=steps)
+    config = replace(config, resume=resume, device=settings.device, data=data, **told)
+    config = replace(config, real=config.real and not no_photographs)
+    # unlike the detector's, its samples are always drawn beside the training
+    config = replace(config, workers=max(1, config.workers))
     err.print(f"the reader is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)
