@@ -3,8 +3,8 @@
     python -m bench.sink [--rows N] [--block N] [--json]
 
 Messages become columns and go in block by block, by the sink's own code: sightings with their crops (two rows each,
-3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of ours.
-Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
+3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of
+ours. Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
 """
 
 import argparse
