@@ -200,7 +200,7 @@ class RowReader:
         self.placement = placement
         self.version = version
         self.temperature = temperature
-        self._regions = regions
+        self.regions = regions
         self._max_batch = max_batch
 
     def read(self, crops: Sequence[Image] | Tensor, again: Sequence[bool] | None = None) -> list[PlateText]:
@@ -239,17 +239,17 @@ class RowReader:
             )
 
     def _decode(self, logits: Floats, odds: Floats) -> Decoded:
-        weigh = format_prior(self._regions, odds) if self._regions else None
+        weigh = format_prior(self.regions, odds) if self.regions else None
         return decode(logits, temperature=self.temperature, weigh=weigh)
 
     def _text(self, found: Decoded, odds: Floats, legible: float) -> PlateText:
-        best = int(odds.argmax()) if self._regions else -1
+        best = int(odds.argmax()) if self.regions else -1
         return PlateText(
             plate=found.text,
             confidence=found.confidence,
             char_probs=found.char_probs,
             candidates=found.candidates,
-            region=self._regions[best] if best >= 0 else "",
+            region=self.regions[best] if best >= 0 else "",
             region_confidence=float(odds[best]) if best >= 0 else 0.0,
             legibility=legible,
         )

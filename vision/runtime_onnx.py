@@ -46,6 +46,8 @@ class Variant:
     cost: float | None
     """Percentage points of val's end-to-end plates (strict) that it loses against torch in float32; negative when it
     reads more; None when that was not measured."""
+    temperature: float | None = None
+    """A reader's own (see `vision.alphabet`), where it was fitted for this file; None: the card's."""
 
 
 def find_variant(model: ModelFolder, engine: OnnxEngine) -> Variant:
@@ -57,11 +59,12 @@ def find_variant(model: ModelFolder, engine: OnnxEngine) -> Variant:
     try:
         made_from, file, digest = described["weights"], str(described["file"]), str(described["sha256"])
         cost = None if described["cost"] is None else float(described["cost"])
+        temperature = None if described.get("temperature") is None else float(described["temperature"])
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"the card of {model.name} does not describe its {engine} variant: {error!r}") from error
     if made_from != model.card["sha256"]:
         raise ModelError(f"the {engine} variant of {model.name} was made from other weights: {hint}")
-    return Variant(engine, model.path / file, digest, cost)
+    return Variant(engine, model.path / file, digest, cost, temperature)
 
 
 def variants(model: ModelFolder) -> dict[OnnxEngine, Variant]:
@@ -145,16 +148,20 @@ class OnnxReader(RowReader):
         """From a folder with `card.json` and the exported file; raises `ModelError`."""
         model = folder if isinstance(folder, ModelFolder) else read_folder(folder)
         torch.set_num_threads(threads)
-        return cls.from_run(model, open_session(find_variant(model, engine), threads), f"{model.version}-{engine}")
+        variant = find_variant(model, engine)
+        run = open_session(variant, threads)
+        return cls.from_run(model, run, f"{model.version}-{engine}", variant.temperature)
 
     @classmethod
-    def from_run(cls, model: ModelFolder, run: Run, version: str = "") -> "OnnxReader":
-        """Any network of the model's shape behind the model's card."""
+    def from_run(
+        cls, model: ModelFolder, run: Run, version: str = "", temperature: float | None = None
+    ) -> "OnnxReader":
+        """Any network of the model's shape behind the model's card, at its own temperature where one is given."""
         return cls(
             reader_forward(run),
             tuple(model.card["architecture"]["regions"]),
             _PROCESSOR,
-            temperature=float(model.card.get("temperature", 1.0)),
+            temperature=float(model.card.get("temperature", 1.0)) if temperature is None else temperature,
             version=version,
         )
 

@@ -21,6 +21,8 @@ from vision.registry import ModelError, ModelFolder, find_model, read_folder, sh
 from vision.runtime_onnx import ONNX_ENGINES, OnnxDetector, OnnxEngine, OnnxReader, find_variant
 from vision.training import variants
 from vision.training.evaluate_detector import iou
+from vision.training.evaluate_reader import ValSet
+from vision.training.reader_data import RealPlate
 from vision.types import Detection, Image
 
 NOWHERE = Path("no photographs here")
@@ -184,6 +186,29 @@ def test_a_variant_that_cannot_be_used_says_why(exported: tuple[ModelFolder, Mod
     bare = ModelFolder("bare", tmp_path, {key: exported[0].card[key] for key in ("sha256", "weights")})
     with pytest.raises(ModelError, match="has no onnx-int8 variant"):
         choose_engines(bare, exported[1], "onnx-int8")
+
+
+def test_a_variant_has_its_own_temperature(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
+    own = _with(exported[1], tmp_path, "onnx-int8", temperature=2.25)
+    assert OnnxReader.load(own, "onnx-int8").temperature == 2.25
+    assert OnnxReader.load(own, "onnx").temperature == own.card["temperature"]
+    wrong = _with(exported[1], tmp_path, "onnx-int8", temperature="warm")
+    with pytest.raises(ModelError, match="does not describe"):
+        OnnxReader.load(wrong, "onnx-int8")
+
+
+def test_the_temperature_rises_with_the_share_of_wrong_texts(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    reader, crops = OnnxReader.load(exported[1], "onnx"), clean_plates(40, seed=5)
+    texts = [text.plate for text in reader.read(crops)]
+
+    def fitted(wrong: int) -> dict[str, float]:
+        truths = ["WRONG1" if k < wrong else text for k, text in enumerate(texts)]
+        plates = [RealPlate(b"", np.zeros((4, 2), np.float32), t, "drawn", None, "", 0.0) for t in truths]
+        return variants.calibrated(reader, ValSet(plates, np.stack(crops)))
+
+    sure, doubtful = fitted(0), fitted(16)
+    assert sure["temperature"] < doubtful["temperature"]
+    assert sure["calibration_error"] < 0.1 < doubtful["calibration_error"]
 
 
 def test_what_is_set_is_taken(exported: tuple[ModelFolder, ModelFolder]) -> None:

@@ -3,8 +3,9 @@
 This is the quick measure that training watches; `vision.training.evaluate` prints the whole table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from vision.training.calibrate import Judged
 from vision.training.data import Licence
 from vision.training.reader_data import RealPlate, load_real_plates, real_crop
 
+Outputs = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Crops N x H x W x 3 to logits N x T x 37 and region probabilities N x regions."""
+
 
 @dataclass(frozen=True, slots=True)
 class ValSet:
@@ -29,9 +33,13 @@ class ValSet:
 
     def judged(self, network: ReaderNet) -> Judged:
         """What the network says of every plate, in all views, with the prior on formats that production uses."""
+        return self.judged_by(partial(_outputs, network), network.architecture.regions)
+
+    def judged_by(self, outputs: Outputs, regions: Sequence[str]) -> Judged:
+        """As `judged`, of a network on any runtime."""
         seen = [np.stack([crop, *other_views(crop)]) for crop in self.crops]
-        logits, odds = _outputs(network, np.concatenate(seen))
-        views, regions = len(seen[0]), network.architecture.regions
+        logits, odds = outputs(np.concatenate(seen))
+        views = len(seen[0])
         per_plate = odds.reshape(len(seen), views, -1)
         weighs = [(format_prior(regions, row[0]), format_prior(regions, row.mean(axis=0))) for row in per_plate]
         return Judged(list(logits.reshape(len(seen), views, *logits.shape[1:])), self.truths, weighs)

@@ -7,7 +7,7 @@ the quickest on, until one loses little enough.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from vision.detector import TorchDetector, letterbox, normalise, shrink
 from vision.engines import MOST_LOST
 from vision.pipeline import PlatePipeline
 from vision.plates import random_plate, render_plate
-from vision.reader import CROP_SIZE, TorchReader, prepare
+from vision.reader import CROP_SIZE, RowReader, TorchReader, prepare
 from vision.registry import Kind, ModelFolder, sha256_of
 from vision.runtime_onnx import FILES, OnnxDetector, OnnxReader, session_of
+from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, Scene, load_scenes
 from vision.training.evaluate import judge_scene
 from vision.training.evaluate_detector import read_picture
+from vision.training.evaluate_reader import ValSet, load_val
 from vision.training.export import Recipe, export_detector, export_reader, quantise
 from vision.training.reader_data import load_real_plates, real_crop
 from vision.training.synth import synth_crop
@@ -43,6 +45,7 @@ RECIPES: dict[Kind, tuple[Recipe, ...]] = {
 }
 PICTURES, CROPS = 128, 384
 """What activations are measured on."""
+_BATCH = 64
 _HEADING = "\n## Other runtimes\n"
 
 
@@ -54,6 +57,8 @@ class _Trial:
     reader: TorchReader
     scenes: Sequence[tuple[Scene, Image]]
     base: float
+    plates: ValSet
+    """Val's plates on their annotated boxes."""
 
     def strict(self, detector: Detector | None = None, reader: Reader | None = None) -> float:
         """Percent of the pictures' plates that are read right to the letter with another detector or reader."""
@@ -83,8 +88,8 @@ def export(
 def _trial(finding: ModelFolder, reading: ModelFolder, root: Path | None) -> _Trial:
     scenes = [scene for scene in load_scenes("val", root=root) if any(plate.text for plate in scene.plates or ())]
     detector, reader = TorchDetector.from_model(finding, "cpu", "fp32"), TorchReader.load(reading, "cpu", "fp32")
-    trial = _Trial(detector, reader, [(scene, read_picture(scene)) for scene in scenes], 0.0)
-    return _Trial(detector, reader, trial.scenes, trial.strict())
+    trial = _Trial(detector, reader, [(scene, read_picture(scene)) for scene in scenes], 0.0, load_val(root))
+    return replace(trial, base=trial.strict())
 
 
 def _export_one(
@@ -135,13 +140,26 @@ def _described(
     if trial is None:
         return row
     run = session_of(data, 1)
-    strict = (
-        trial.strict(detector=OnnxDetector.from_run(model, run))
-        if kind == "detector"
-        else trial.strict(reader=OnnxReader.from_run(model, run))
-    )
+    if kind == "detector":
+        strict = trial.strict(detector=OnnxDetector.from_run(model, run))
+    else:
+        if engine == "onnx-int8":  # float32 gives torch's numbers, so torch's temperature is its own
+            row |= calibrated(OnnxReader.from_run(model, run), trial.plates)
+            tell(f"temperature {row['temperature']}, calibration error {100 * row['calibration_error']:.1f} %")
+        strict = trial.strict(reader=OnnxReader.from_run(model, run, temperature=row.get("temperature")))
     tell(f"{kind} {engine}: {strict:.1f} % with {len(data):,} bytes")
     return row | {"val_end_to_end": round(strict, 2), "cost": round(trial.base - strict, 2)}
+
+
+def calibrated(reader: RowReader, plates: ValSet) -> dict[str, Any]:
+    """The reader's own temperature on val's plates; the error is of halves judged at each other's temperature."""
+
+    def outputs(crops: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        parts = [reader.look(list(crops[begin : begin + _BATCH]))[:2] for begin in range(0, len(crops), _BATCH)]
+        return np.concatenate([logits for logits, _ in parts]), np.concatenate([odds for _, odds in parts])
+
+    judged = plates.judged_by(outputs, reader.regions)
+    return {"temperature": fit_temperature(judged), "calibration_error": round(crossed_error(judged), 4)}
 
 
 def detector_examples(model: ModelFolder, root: Path | None = None, photographs: bool = True) -> list[Floats]:
