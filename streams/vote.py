@@ -165,6 +165,29 @@ def _agreement(ballots: Sequence[Ballot], weight: Sequence[float], plate: str) -
     return len(agreeing) / (len(agreeing) + _PRIOR) * sum(agreeing) / sum(weight)
 
 
+def _otherwise(ballots: Sequence[Ballot], weight: Sequence[float], length: int, plate: str) -> dict[str, float]:
+    """What but `plate` was read with another number of characters than the positions have: texts and their shares."""
+    said: dict[str, float] = {}
+    total = sum(weight)
+    for ballot, w in zip(ballots, weight, strict=True):
+        if len(ballot.text) != length and ballot.text != plate:
+            said[ballot.text] = said.get(ballot.text, 0.0) + w / total * ballot.confidence
+    return said
+
+
+def _others(
+    ranked: Sequence[tuple[str, float]], first: float, said: Mapping[str, float]
+) -> Sequence[tuple[str, float]]:
+    """The candidates after the first, whose probability is `first`, with what was `said` otherwise among them."""
+    if not said:
+        return ranked
+    shares = dict(ranked)
+    for text, p in said.items():
+        shares[text] = min(first, max(p, shares.get(text, 0.0)))
+    room = min(1.0, (1.0 - first) / max(1e-9, sum(shares.values())))
+    return sorted(((text, p * room) for text, p in shares.items()), key=lambda item: (-item[1], item[0]))
+
+
 def _region(ballots: Sequence[Ballot], weight: Sequence[float]) -> tuple[str, float]:
     shares: dict[str, float] = {}
     for ballot, w in zip(ballots, weight, strict=True):
@@ -198,8 +221,9 @@ def vote(ballots: Sequence[Ballot]) -> Vote:
         # what the agreeing reads take, the others lose
         rest = (1.0 - floor) / max(1e-9, 1.0 - confidence)
         ranked = [(plate, floor), *((text, p * rest) for text, p in ranked[1:])]
-    candidates = tuple(Candidate(text, min(1.0, p)) for text, p in ranked[:MAX_CANDIDATES] if p >= _MIN_SHARE)
     plate, confidence = ranked[0][0], min(1.0, ranked[0][1])
+    ranked = [(plate, confidence), *_others(ranked[1:], confidence, _otherwise(ordered, weight, len(reference), plate))]
+    candidates = tuple(Candidate(text, p) for text, p in ranked[:MAX_CANDIDATES] if p >= _MIN_SHARE)
     if not candidates:
         candidates = (Candidate(plate, confidence),)
     return Vote(plate, confidence, candidates, region, region_confidence)

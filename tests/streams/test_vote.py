@@ -52,6 +52,14 @@ def test_an_extra_character_goes() -> None:
     assert vote([ballot("ABC1234"), ballot("ABC123"), ballot("ABC123")]).plate == "ABC123"
 
 
+def test_what_was_read_with_another_length_stays_a_candidate() -> None:
+    said = vote([ballot("TL49UO", 0.6), ballot("TL49UO", 0.5), ballot("TL49IJO", 0.5), ballot("TL49IJO", 0.45)])
+    shares = {c.plate: c.confidence for c in said.candidates}
+    assert said.plate == "TL49UO"
+    assert 0.1 < shares["TL49IJO"] <= shares["TL49UO"]
+    assert sum(shares.values()) <= 1.0 + 1e-9
+
+
 def test_confidence_grows_with_agreement_and_falls_with_doubt() -> None:
     one = vote([ballot("ABC123", 0.6)]).confidence
     three = vote([ballot("ABC123", 0.6)] * 3).confidence
