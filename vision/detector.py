@@ -43,6 +43,8 @@ class Architecture:
     widths: tuple[int, ...] = (32, 48, 96, 128)
     blocks: tuple[int, ...] = (0, 2, 2, 2)
     neck: int = 48
+    inner: tuple[int, ...] = ()
+    """Channels inside each residual block at strides 16 and 32, as pruning leaves them; empty: half its stage's."""
 
 
 class DetectorNet(nn.Module):
@@ -57,8 +59,9 @@ class DetectorNet(nn.Module):
         stem = (_conv(3, early, 3, 2), _conv(early, w[0], 3, 2)) if first else (_conv(3, w[0], 6, 4, 1),)
         self.stride4 = nn.Sequential(*stem, *(_Slim(w[0]) for _ in range(n[0])))
         self.stride8 = nn.Sequential(_conv(w[0], w[1], 3, 2), *(_Slim(w[1]) for _ in range(n[1])))
-        self.stride16 = nn.Sequential(_conv(w[1], w[2], 3, 2), *(_Residual(w[2]) for _ in range(n[2])))
-        self.stride32 = nn.Sequential(_conv(w[2], w[3], 3, 2), *(_Residual(w[3]) for _ in range(n[3])))
+        inner = architecture.inner or (w[2] // 2,) * n[2] + (w[3] // 2,) * n[3]
+        self.stride16 = nn.Sequential(_conv(w[1], w[2], 3, 2), *(Residual(w[2], i) for i in inner[: n[2]]))
+        self.stride32 = nn.Sequential(_conv(w[2], w[3], 3, 2), *(Residual(w[3], i) for i in inner[n[2] :]))
         self.from32, self.from16, self.from8 = _conv(w[3], neck, 1), _conv(w[2], neck, 1), _conv(w[1], neck, 1)
         self.join16 = _conv(neck, neck)
         self.join8 = _conv(neck, neck) if first else _Slim(neck)
@@ -79,10 +82,10 @@ class DetectorNet(nn.Module):
         return self.heat(joined8)[:, 0], self.geometry(joined8)
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
+class Residual(nn.Module):
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(_conv(width, width // 2), _conv(width // 2, width))
+        self.body = nn.Sequential(_conv(width, inner), _conv(inner, width))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -390,4 +393,6 @@ def architecture_of(card: dict[str, object]) -> Architecture:
     assert isinstance(widths, list)
     assert isinstance(blocks, list)
     assert isinstance(neck, int)
-    return Architecture(tuple(widths), tuple(blocks), neck)
+    inner = card.get("inner", ())
+    assert isinstance(inner, list | tuple)
+    return Architecture(tuple(widths), tuple(blocks), neck, tuple(inner))

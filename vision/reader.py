@@ -50,6 +50,8 @@ class ReaderArchitecture:
     regions: tuple[str, ...] = ()
     looks: int = 96
     """Width of the layer between the plate's looks (colours by place) and its region; 0 goes by the mean alone."""
+    inner: tuple[int, ...] = ()
+    """Channels inside each of the body's four residual blocks, as pruning leaves them; empty: those of its stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,16 @@ class ReaderNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         w, n = architecture.widths, architecture.sequence
+        inner = architecture.inner or (w[1], w[2], w[3], w[3])
         self.body = nn.Sequential(
             _conv(3, w[0], 3, 2),
             _conv(w[0], w[1], 3, 2),
-            _Residual(w[1]),
+            Residual(w[1], inner[0]),
             _conv(w[1], w[2], 3, (2, 1)),
-            _Residual(w[2]),
+            Residual(w[2], inner[1]),
             _conv(w[2], w[3], 3),
-            _Residual(w[3]),
-            _Residual(w[3]),
+            Residual(w[3], inner[2]),
+            Residual(w[3], inner[3]),
         )
         rows = CROP_SIZE[0] // 8
         self.look = nn.Conv2d(w[3], 2, 3, padding=1)
@@ -128,11 +131,11 @@ def _conv(inputs: int, outputs: int, size: int, stride: int | tuple[int, int] = 
     )
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
+class Residual(nn.Module):
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.first = _conv(width, width, 3)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.first = _conv(width, inner, 3)
+        self.second = nn.Sequential(nn.Conv2d(inner, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.relu(x + self.second(self.first(x)))
@@ -345,6 +348,7 @@ def network_of(model: ModelFolder) -> ReaderNet:
             int(described["sequence"]),
             tuple(described["regions"]),
             int(described.get("looks", 0)),
+            tuple(described.get("inner", ())),
         )
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"the card of {model.name} does not describe a reader: {error!r}") from error

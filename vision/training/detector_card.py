@@ -33,7 +33,7 @@ def write_model(
     for scene in scenes:
         counts[scene.source] = counts.get(scene.source, 0) + 1
     card = {
-        "name": "detector-v2",
+        "name": config.out.name,
         "kind": "detector",
         "weights": file.name,
         "sha256": sha256_of(file.read_bytes()),

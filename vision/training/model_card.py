@@ -15,16 +15,20 @@ from vision.training.data import LICENCES, git_commit, licensed_sources
 
 WEIGHTS_FILE = "weights.pt"
 READER_SOURCES = (
+    "alpr-unconstrained",
+    "chirag-anpr",
     "cnn-ocr-lp-argentina",
     "nanonets",
+    "nomeroff-examples",
     "open-lpr",
     "openalpr-benchmarks-us-states",
     "openalpr-train-detector-br",
     "openalpr-train-detector-eu",
     "reported-nyc",
     "robertlucian",
+    "roboflow-openimages-techkhid",
 )
-"""Sources whose train split holds plates with a text and a place."""
+"""Sources whose train split holds plates with a place and a text, of the pack or read by eye since."""
 
 
 def write_reader_card(

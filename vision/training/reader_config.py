@@ -98,6 +98,8 @@ class ReaderTrainConfig:
     """False trains on invented plates alone and needs no pack."""
     widths: tuple[int, ...] = ReaderArchitecture().widths
     sequence: int = ReaderArchitecture().sequence
+    inner: tuple[int, ...] = ()
+    """As in `vision.reader.ReaderArchitecture`: of a pruned model that the run starts from."""
 
 
 PLACES = frozenset({"out", "data", "device", "resume"})

@@ -63,7 +63,7 @@ def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    architecture = ReaderArchitecture(config.widths, config.sequence, REGIONS)
+    architecture = ReaderArchitecture(config.widths, config.sequence, REGIONS, inner=config.inner)
     run = _Run(config, architecture)
     try:
         run.go()
