@@ -51,6 +51,7 @@ def load_pipeline(settings: Settings) -> "PlatePipeline":
         settings.reader,
         engine=settings.engine,
         cache=settings.cache_dir,
+        tiles=settings.detector_tiles,
     )
 
 
@@ -82,6 +83,7 @@ def worker_settings(settings: Settings, brokers: str, *, realtime: bool = True) 
             cache_dir=settings.cache_dir,
             threads=threads,
             detector=settings.detector,
+            detector_tiles=settings.detector_tiles,
             reader=settings.reader,
             limits=Limits(max_pixels=settings.max_pixels),
         ),

@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         "auto", description="What runs the networks; auto: torch on a GPU, else the quickest by measurement"
     )
     detector: str = Field("default", description="Name of the plate detector, or a folder with its card and weights")
+    detector_tiles: int | None = Field(
+        None,
+        ge=12,
+        le=8192,
+        description="Size of the detector's input in tiles of 32 x 32 pixels; not set: the model's own (336, which is "
+        "768 x 448). Twice as many find smaller plates in large pictures, for twice the time",
+    )
     reader: str = Field("default", description="Name of the plate reader, or a folder with its card and weights")
     batch_frames: Count = Field(16, description="Pictures per batch at most")
     batch_wait_ms: int = Field(20, ge=0, description="How long a frame waits for company before it is read")

@@ -62,10 +62,12 @@ class PlatePipeline:
         reader: str = "default",
         engine: str = "auto",
         cache: Path | None = None,
+        tiles: int | None = None,
     ) -> "PlatePipeline":
         """Load the named models; raises `ModelError` for an unknown or damaged one, `DeviceError` for a device.
 
-        `threads` holds for torch and OpenCV in the whole process; `engine` and `cache` as in `vision.engines`.
+        `threads` holds for torch and OpenCV in the whole process; `engine` and `cache` as in `vision.engines`; `tiles`
+        is the size of the detector's input in tiles of 32 x 32, None what its card says.
         """
         finding, reading = find_model("detector", detector), find_model("reader", reader)
         cv2.setNumThreads(threads)
@@ -74,6 +76,7 @@ class PlatePipeline:
         )
         finds = make_detector(finding, choice.detector, device, precision, threads)
         reads = make_reader(reading, choice.reader, device, precision, threads)
+        finds.tiles = tiles or finds.tiles
         placed = finds.placement.device
         pipeline = cls(finds, reads, f"{finds.version}+{reads.version}", placed if placed.type == "cuda" else None)
         pipeline.choice = choice

@@ -32,6 +32,7 @@ def plate_pipeline(settings: ReaderSettings) -> Pipeline:
         reader=settings.reader,
         engine=settings.engine,
         cache=settings.cache_dir,
+        tiles=settings.detector_tiles,
     )
     return pipeline
 

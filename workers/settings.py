@@ -43,6 +43,8 @@ class ReaderSettings:
     threads: int = 1
     """Threads of the networks and of OpenCV in one reader."""
     detector: str = "default"
+    detector_tiles: int | None = None
+    """Size of the detector's input in tiles of 32 x 32; None: its own."""
     reader: str = "default"
     factory: str = PIPELINE_FACTORY
     limits: Limits = field(default_factory=Limits)

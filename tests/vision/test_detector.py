@@ -25,7 +25,8 @@ from vision.detector import (
     suppress,
 )
 from vision.device import place
-from vision.plates import plate_with_text, render_plate
+from vision.pipeline import PlatePipeline
+from vision.plates import plate_with_text, random_plate, render_plate
 from vision.registry import find_model, load_weights
 from vision.training.data import DEFAULT_ROOT, load_scenes
 from vision.training.evaluate_detector import iou, judge, labelled, summarise
@@ -228,3 +229,24 @@ def test_plates_are_found_in_simulated_frames(detector: TorchDetector, drive: Pa
             found += any(iou(detection.box, box) >= 0.5 for detection in detections)
     assert plates >= 5
     assert found >= 0.7 * plates
+
+
+def test_a_larger_input_finds_smaller_plates_in_large_pictures() -> None:
+    rng = np.random.default_rng(8)
+    noise = np.clip(90 + rng.normal(0, 14, (1080, 1920, 3)), 0, 255).astype(np.uint8)
+    picture = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
+    middles = []
+    for k in range(8):
+        large = np.asarray(render_plate(random_plate(rng), 39), np.uint8)
+        plate = cv2.resize(large, (large.shape[1] // 3, 13), interpolation=cv2.INTER_AREA)
+        y, x, width = 200 + 100 * k, 150 + 200 * k, plate.shape[1]
+        cv2.rectangle(picture, (x - 25, y - 18), (x + width + 25, y + 31), (40, 40, 60), -1)
+        picture[y : y + 13, x : x + width] = plate
+        middles.append((x + width / 2, y + 6.5))
+
+    def found(tiles: int | None) -> int:
+        pipeline = PlatePipeline.load("cpu", "fp32", engine="torch", tiles=tiles)
+        boxes = [plate.box for plate in pipeline.detector.detect([picture])[0]]
+        return sum(any(abs(a + c / 2 - x) < 8 and abs(b + d / 2 - y) < 6 for a, b, c, d in boxes) for x, y in middles)
+
+    assert found(1344) >= found(None) + 4
