@@ -58,10 +58,10 @@ def test_a_filling_that_was_ended_goes_on_and_no_row_is_there_twice(
     )
     assert bench.number(store, parts.format("sightings_raw")) == 1
 
-    steps: list[Any] = store.query("SELECT step FROM filled")
+    steps: list[Any] = store.query("SELECT step FROM filled ORDER BY step")
     assert len(steps) == len({row["step"] for row in steps})
     bench.Filling(store, TOTAL).run()
-    assert store.query("SELECT step FROM filled") == steps
+    assert store.query("SELECT step FROM filled ORDER BY step") == steps
 
 
 def test_rows_come_in_the_order_of_time(store: Store) -> None:

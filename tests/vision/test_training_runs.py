@@ -3,6 +3,7 @@
 import builtins
 import json
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,8 @@ def test_a_run_that_goes_on_takes_back_what_it_draws_again(tmp_path: Path) -> No
             if step >= begin:
                 curves.put("train", step, {"loss": value})
         curves.close()
+        # files are read in the order of their names, and these begin with the second
+        time.sleep(1.1)
     assert points(tmp_path)["train/loss"] == [(10, 1.0), (20, 2.0), (30, 2.0)]
 
 
