@@ -23,9 +23,14 @@ class Detection:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """x, y, width, height of the upright box around the corners."""
-        x0, y0 = self.corners.min(axis=0)
-        x1, y1 = self.corners.max(axis=0)
-        return float(x0), float(y0), float(x1 - x0), float(y1 - y0)
+        return box_of(self.corners)
+
+
+def box_of(corners: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """x, y, width, height of the upright box around corners, 4 x 2."""
+    x0, y0 = corners.min(axis=0)
+    x1, y1 = corners.max(axis=0)
+    return float(x0), float(y0), float(x1 - x0), float(y1 - y0)
 
 
 @dataclass(frozen=True, slots=True)

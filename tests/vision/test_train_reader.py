@@ -3,7 +3,7 @@
 import ast
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,13 +43,7 @@ from vision.training.synth import synth_crop
 from vision.training.train_reader import train
 from vision.types import Detection
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _samples(count: int, seed: int) -> list[Sample]:

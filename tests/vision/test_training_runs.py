@@ -4,13 +4,11 @@ import builtins
 import json
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from fleet.cli import cli
@@ -28,17 +26,11 @@ from vision.training.search_space import SPACE
 from vision.training.train_reader import train
 from vision.training.tune import TuneError, tune
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = (
     "real = false\nsteps = 2\nbatch = 8\nreplay = 96\nwidths = [8, 8, 16, 16]\nsequence = 32\nseed = 3\nrate = 1e-3\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

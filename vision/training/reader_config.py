@@ -27,6 +27,8 @@ CODE = (
     "vision/training/config_file.py",
     "vision/training/configs/reader.toml",
     "vision/training/data.py",
+    "vision/training/detector_extras.py",
+    "vision/training/evaluate_detector.py",
     "vision/training/evaluate_reader.py",
     "vision/training/jitter.py",
     "vision/training/looks.py",

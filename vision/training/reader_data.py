@@ -16,10 +16,11 @@ from vision.plates import REGIONS
 from vision.plates.us_states import STATES
 from vision.rectify import box_corners, rectify
 from vision.training.data import Licence, TestOpening, load_crops, load_scenes
+from vision.training.evaluate_detector import iou
 from vision.training.reader_extras import plates_of, text_of
 from vision.training.splicing import Gaps, splice
 from vision.training.synth import degrade, loosen, synth_crop
-from vision.types import Detector, Image
+from vision.types import Detector, Image, box_of
 
 Split = str
 UNKNOWN_REGION = -1
@@ -147,16 +148,10 @@ def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> 
             scene, image = plate.scene, cv2.imread(str(plate.scene), _AS_STORED)
             found = [one for detector in detectors for one in detector.detect([np.asarray(image, np.uint8)])[0]]
         left, top, scale = plate.place
+        box = box_of(plate.corners)
         moved = [((one.corners - (left, top)) * scale - 0.5).astype(np.float32) for one in found]
-        out.append(tuple(quad for quad in moved if _overlap(quad, plate.corners) >= _SAME))
+        out.append(tuple(quad for quad in moved if iou(box_of(quad), box) >= _SAME))
     return out
-
-
-def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """IoU of the upright boxes around two sets of corners."""
-    low = np.maximum(one.min(axis=0), other.min(axis=0))
-    common = float(np.prod(np.clip(np.minimum(one.max(axis=0), other.max(axis=0)) - low, 0, None)))
-    return common / max(float(np.prod(np.ptp(one, axis=0)) + np.prod(np.ptp(other, axis=0))) - common, 1e-6)
 
 
 def region_index(country: str | None) -> int:
