@@ -46,6 +46,10 @@ MAX_REQUEST_BYTES = 32 << 20
 """What the client itself lets pass; the topics' own limits, checked by the broker, are tighter."""
 _ANSWER_MS = 4_000
 """How long a commit or a question waits for the broker: a stop must not hang on one that is away."""
+METADATA_AGE_S = 5.0
+"""How often a consumer asks which partitions there are. The client's default is five minutes, and it forgets what
+`subscribe` asks while another request is on its way (a TODO in `kafka.cluster.set_topics`): such a consumer joins its
+group knowing no partition, is given none, and reads nothing until it asks again."""
 _BATCH_OVERHEAD = 128
 _HEADER_OVERHEAD = 10
 
@@ -268,6 +272,7 @@ class KafkaBusConsumer:
                 session_timeout_ms=int(session_timeout * 1000),
                 heartbeat_interval_ms=int(session_timeout * 1000 / 10),
                 max_poll_interval_ms=int(max_poll_interval * 1000),
+                metadata_max_age_ms=int(METADATA_AGE_S * 1000),
                 fetch_max_wait_ms=fetch_max_wait_ms,
                 fetch_min_bytes=fetch_min_bytes,
                 max_partition_fetch_bytes=partition_fetch_bytes,
