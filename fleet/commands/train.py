@@ -53,7 +53,7 @@ def runs_file(settings: "Settings", given: Path | None) -> Path:
     return given or settings.cache_dir / "runs.jsonl"
 
 
-def _told(**settings: Any) -> dict[str, Any]:
+def told(**settings: Any) -> dict[str, Any]:
     """What was said on the command line, to go over a file's settings."""
     return {name: value for name, value in settings.items() if value is not None}
 
@@ -98,8 +98,9 @@ def detector(
     settings = load_settings()
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = read_config(file, out) if file else DetectorTrainConfig(out=out, minutes=minutes, seed=seed)
-    told = _told(threads=threads or (None if file else cores(settings)), workers=workers, licence=licence, steps=steps)
-    config = replace(config, resume=resume, device=settings.device, data=data, drives=drives, **told)
+    threads = threads or (None if file else cores(settings))
+    said = told(threads=threads, workers=workers, licence=licence, steps=steps)
+    config = replace(config, resume=resume, device=settings.device, data=data, drives=drives, **said)
     err.print(f"the detector is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)
 
 
@@ -136,8 +137,9 @@ def reader(
     settings = load_settings()
     setup_logs("train", level=settings.log_level, as_json=settings.log_json)
     config = read_config(file, out) if file else ReaderTrainConfig(out=out, minutes=minutes, seed=seed)
-    told = _told(threads=threads or (None if file else cores(settings)), workers=workers, licence=licence, steps=steps)
-    config = replace(config, resume=resume, device=settings.device, data=data, **told)
+    threads = threads or (None if file else cores(settings))
+    said = told(threads=threads, workers=workers, licence=licence, steps=steps)
+    config = replace(config, resume=resume, device=settings.device, data=data, **said)
     config = replace(config, real=config.real and not no_photographs)
     # unlike the detector's, its samples are always drawn beside the training
     config = replace(config, workers=max(1, config.workers))

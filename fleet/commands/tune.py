@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet.commands.train import RUNS, runs_file
+from fleet.commands.train import RUNS, runs_file, told
 from fleet.terminal import err
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Of each."
 )
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: PLATEFLEET_THREADS.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that draw.")
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: the --config's.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Processes that draw. Default: the --config's."
+)
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs.")
-@click.option("--licence", type=click.Choice(["any", "stated", "permissive"]), default="any", show_default=True)
+@click.option(
+    "--licence", type=click.Choice(["any", "stated", "permissive"]), default=None, help="Default: the --config's."
+)
 @RUNS
 def tune(
     kind: "Kind",
@@ -36,16 +40,15 @@ def tune(
     trials: int,
     minutes: float,
     threads: int | None,
-    workers: int,
+    workers: int | None,
     data: Path | None,
-    licence: "Licence",
+    licence: "Licence | None",
     runs: Path | None,
 ) -> None:
     """Search for better settings of a training, and print them as TOML that `platefleet train --config` takes.
 
     What is turned, and how far, stands in vision/training/search_space.py. Called again, the study in --out goes on.
     """
-    from fleet.rooms import cores
     from fleet.settings import load_settings
     from plumbing.logs import setup_logs
     from vision.training import detector_config, reader_config, train_detector, train_reader
@@ -57,9 +60,8 @@ def tune(
     module: Any = reader_config if kind == "reader" else detector_config
     train: Any = train_reader.train if kind == "reader" else train_detector.train
     own = module.read_config(file, out)
-    base = replace(
-        own, threads=threads or cores(settings), workers=workers, device=settings.device, data=data, licence=licence
-    )
+    said = told(threads=threads, workers=workers, licence=licence)
+    base = replace(own, device=settings.device, data=data, **said)
     listed = runs_file(settings, runs)
     found = search(kind, base, lambda config: train(config, runs=listed), trials=trials, minutes=minutes)
     err.print(f"the best of {found.trials} trials reached {found.figure:.4f} on val", markup=False)

@@ -1,4 +1,4 @@
-"""`platefleet train`: what a file of settings says holds, unless the command line says otherwise."""
+"""`platefleet train` and `tune`: what a file of settings says holds, unless the command line says otherwise."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from fleet.commands.train import train
+from fleet.commands.tune import tune
+from vision.training.runs import TrainResult
+from vision.training.search_space import FIGURE
 
 
 @pytest.fixture
@@ -14,9 +17,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """The settings that each training was started with; none is run."""
     configs: list[Any] = []
 
-    def note(config: Any, *, runs: Path | None = None) -> Any:
+    def note(config: Any, *, runs: Path | None = None) -> TrainResult:
         configs.append(config)
-        return type("Result", (), {"folder": config.out})
+        return TrainResult(config.out, 1, dict.fromkeys(FIGURE.values(), 0.5))
 
     monkeypatch.setenv("PLATEFLEET_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PLATEFLEET_THREADS", "2")
@@ -37,6 +40,19 @@ def test_a_file_is_heard_and_the_command_line_goes_over_it(kind: str, asked: lis
         (1, 2, "permissive", 40),
         (3, 1, "stated", 5),
     ]
+
+
+@pytest.mark.parametrize("kind", ["reader", "detector"])
+def test_so_does_a_search(kind: str, asked: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('threads = 1\nworkers = 2\nlicence = "permissive"\n')
+    plain = [kind, "--config", str(file), "--trials", "1", "--out"]
+    for arguments in (
+        [*plain, str(tmp_path / "a")],
+        [*plain, str(tmp_path / "b"), "--threads", "3", "--workers", "1", "--licence", "stated"],
+    ):
+        CliRunner().invoke(tune, arguments, catch_exceptions=False)
+    assert [(c.threads, c.workers, c.licence) for c in asked] == [(1, 2, "permissive"), (3, 1, "stated")]
 
 
 @pytest.mark.parametrize("kind", ["reader", "detector"])
