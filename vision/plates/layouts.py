@@ -158,6 +158,13 @@ _WORLD: tuple[Layout, ...] = (
     Layout("IN", (f"{_IN_STATE} 99/AA 9999", f"{_IN_STATE} 99 AA/9999", f"{_IN_STATE} 99 A/9999", f"{_IN_STATE}-99/A 9999", "DL 9C AA/9999"), size=(340, 200),
            letters=ALL_LETTERS, fonts=_PLAIN, ground=(_WHITE, _WHITE, _YELLOW), weight=2),
     Layout("IN", (f"{_IN_STATE} 99 AA 9999",), size=(500, 110), letters=ALL_LETTERS, fonts=_PLAIN, ground=(("141414",), ("2f6b3a",)), ink=("f0d020", "f4f4f4"), weight=0.5),
+    Layout("IN", (f"{_IN_STATE} 99 TC 9999", f"{_IN_STATE} 99 TC 999", f"{_IN_STATE}-99-TC-999", f"{_IN_STATE} 99 TC/9999"), size=(500, 110),
+           letters=ALL_LETTERS, fonts=_PLAIN, ground=(("b01818",), ("d8261c",), ("8f1c22",)), ink=("f4f4f4",), weight=0.8),
+    # what owners have painted
+    Layout("IN", (f"{_IN_STATE} 99 AA/9999", f"{_IN_STATE}99/AA 9999", f"{_IN_STATE} 99/A 9999"), size=(300, 170), letters=ALL_LETTERS,
+           fonts=("comic-neue-700", "liberation-serif-bold", "oxanium-600"), ground=(_WHITE, _WHITE, _YELLOW), ink=("141414", "14143c", "901818"), weight=0.8),
+    Layout("IN", (f"{_IN_STATE} 99 AA/9999", f"{_IN_STATE} 99/AA 9999", f"{_IN_STATE} 99 AA 9999"), size=(400, 150), letters=ALL_LETTERS,
+           fonts=(*_PLAIN, "oxanium-600"), ground=(("101010",), ("1d2f7a",)), ink=("f0f0f0", "f0c030"), weight=0.6),
     Layout("IN", (f"{_IN_STATE} 99/AA 9999", f"{_IN_STATE} 99 AA/9999"), "motorcycle", (200, 100), ALL_LETTERS, fonts=_PLAIN),
     Layout("PK", ("AAA-999", "AA-999", "AAA-9999", "AAA-99-999"), size=(400, 130), letters=ALL_LETTERS, header=("PUNJAB", "SINDH", "ISLAMABAD", ""), char_height=0.56,
            ground=(_WHITE, _YELLOW, ("1a1a1a",)), ink=("151515",), fonts=_PLAIN),
