@@ -6,10 +6,12 @@ cell, where the plate's upright box is, and where in that box its four corners s
 four sides of the box, so box and corners always agree.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -266,6 +268,12 @@ class GridDetector:
         self._overlap = overlap
         # on a processor larger batches fall out of its caches and are slower per picture
         self._max_batch = max_batch or (4 if placement.device.type == "cpu" else 32)
+
+    def at(self, tiles: int) -> Self:
+        """The same network with an input of another size."""
+        other = copy.copy(self)
+        other.tiles = max(1, tiles)
+        return other
 
     def detect(self, images: Sequence[Image | Tensor]) -> list[list[Detection]]:
         """One list per picture, best first; raises `ValueError` for an array that is no H x W x 3 uint8 picture.

@@ -41,10 +41,18 @@ class PlatePipeline:
     """A detector and a reader behind one call; not safe for use by several threads at once."""
 
     def __init__(
-        self, detector: Detector, reader: Reader, model_version: str, resident: torch.device | None = None
+        self,
+        detector: Detector,
+        reader: Reader,
+        model_version: str,
+        resident: torch.device | None = None,
+        coarse: Detector | None = None,
     ) -> None:
-        """`resident` is where pictures are to stay; detector and reader must then take tensors there."""
-        self.detector, self.reader = detector, reader
+        """`resident` is where pictures are to stay; detectors and reader must then take tensors there.
+
+        `coarse` looks at stills in which `detector` found nothing that can be read; None: nothing does.
+        """
+        self.detector, self.reader, self.coarse = detector, reader, coarse
         self._resident = resident
         self.model_version = model_version
         """Such as `detector-v1.1a2b3c4d+reader-v1.5e6f7a8b-onnx-int8`; torch goes without saying."""
@@ -78,7 +86,8 @@ class PlatePipeline:
         reads = make_reader(reading, choice.reader, device, precision, threads)
         finds.tiles = tiles or finds.tiles
         placed = finds.placement.device
-        pipeline = cls(finds, reads, f"{finds.version}+{reads.version}", placed if placed.type == "cuda" else None)
+        resident = placed if placed.type == "cuda" else None
+        pipeline = cls(finds, reads, f"{finds.version}+{reads.version}", resident, finds.at(finds.tiles // 2))
         pipeline.choice = choice
         return pipeline
 
@@ -90,11 +99,28 @@ class PlatePipeline:
             stills: per picture, whether it is the only look at its vehicles, so that a doubtful plate is worth a
                 second look, which costs four times the first; frames of a video have the next frame for that. None:
                 all are. A still's text below `READABLE` is left empty, with its candidates; what a frame of a video
-                says is told however doubtful, since frames that agree may be sure together.
+                says is told however doubtful, since frames that agree may be sure together. A still without any text
+                is looked at once more with an input of half the pixels, which finds plates that fill the picture.
         """
-        begin = time.perf_counter()
         pictures: Sequence[Any] = images if self._resident is None else upload(images, self._resident)
-        found = self.detector.detect(pictures)
+        results = self._look(self.detector, pictures, stills)
+        unread = [
+            number
+            for number, found in enumerate(results)
+            if (stills is None or stills[number]) and not any(result.text.plate for result in found)
+        ]
+        if self.coarse is not None and unread:
+            for number, found in zip(unread, self._look(self.coarse, [pictures[n] for n in unread], None), strict=True):
+                results[number] = _joined(results[number], [result for result in found if result.text.plate])
+        self.stats.pictures += len(images)
+        self.stats.plates += sum(map(len, results))
+        return results
+
+    def _look(
+        self, detector: Detector, pictures: Sequence[Any], stills: Sequence[bool] | None
+    ) -> list[list[PlateResult]]:
+        begin = time.perf_counter()
+        found = detector.detect(pictures)
         detected = time.perf_counter()
         crops = self._straightened(pictures, found)
         straightened = time.perf_counter()
@@ -110,8 +136,6 @@ class PlatePipeline:
             [PlateResult(detection, next(texts), crop := next(pieces), sharpness(crop)) for detection in detections]
             for detections in found
         ]
-        self.stats.pictures += len(images)
-        self.stats.plates += len(crops)
         self.stats.detect_seconds += detected - begin
         self.stats.rectify_seconds += straightened - detected
         self.stats.read_seconds += time.perf_counter() - straightened
@@ -125,6 +149,17 @@ class PlatePipeline:
         if self._resident is not None:
             return rectified(pictures, corners, size)
         return [rectify(image, quad, size) for image, quads in zip(pictures, corners, strict=True) for quad in quads]
+
+
+def _joined(unread: Sequence[PlateResult], read: Sequence[PlateResult]) -> list[PlateResult]:
+    """What could be read, then what could not and lies elsewhere."""
+    taken = [result.detection.box for result in read]
+    return [*read, *(result for result in unread if not any(_middle_in(result.detection.box, box) for box in taken))]
+
+
+def _middle_in(box: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    return other[0] <= x <= other[0] + other[2] and other[1] <= y <= other[1] + other[3]
 
 
 def claimed(text: PlateText) -> PlateText:

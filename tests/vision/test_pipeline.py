@@ -95,6 +95,34 @@ def test_a_still_tells_no_text_that_it_doubts_and_a_frame_does() -> None:
     assert [plate.text.plate for plate in pipeline.read(PICTURES[:1], [False])[0]] == ["T100", "T150"]
 
 
+def test_a_still_without_a_text_is_looked_at_again() -> None:
+    class OneMore(MarkedDetector):
+        """Finds the same plates and one on the black ground."""
+
+        def _one(self, image: Image) -> list[Detection]:
+            return [
+                *super()._one(image),
+                Detection(np.array([[60, 70], [90, 70], [90, 80], [60, 80]], np.float32), 0.6),
+            ]
+
+    class InThrees(ToneReader):
+        """Doubts what it is given alone or in pairs."""
+
+        def read(self, crops: Sequence[Image], again: Sequence[bool] | None = None) -> list[PlateText]:
+            sure = 0.9 if len(crops) == 3 else 0.1
+            return [replace(text, confidence=sure) for text in super().read(crops, again)]
+
+    coarse = OneMore()
+    pipeline = PlatePipeline(MarkedDetector(), InThrees(), "marked+threes", coarse=coarse)
+    assert [plate.text.plate for plate in pipeline.read(PICTURES[:1], [False])[0]] == ["T100", "T150"]
+    assert coarse.batches == [], "a video has its next frame"
+    again = pipeline.read(PICTURES[:1])[0]
+    assert coarse.batches == [1]
+    assert [plate.text.plate for plate in again] == ["T100", "T150", "T0"], "what was found twice is told once"
+    assert len(pipeline.read([PICTURES[3], PICTURES[0]])) == 2
+    assert coarse.batches == [1, 2], "both are doubted among eight"
+
+
 def test_detection_and_reading_are_one_batch_each(pipeline: PlatePipeline) -> None:
     pipeline.read(PICTURES)
     assert pipeline.detector.batches == [4]
