@@ -27,7 +27,7 @@ from plumbing.kafka_admin import (
     unreachable,
     wait_for_broker,
 )
-from plumbing.kafka_rebalance import Rebalance, ours, theirs
+from plumbing.kafka_rebalance import Rebalance, finish_rebalances, ours, theirs
 
 __all__ = [
     "NO_SECURITY",
@@ -47,9 +47,8 @@ MAX_REQUEST_BYTES = 32 << 20
 _ANSWER_MS = 4_000
 """How long a commit or a question waits for the broker: a stop must not hang on one that is away."""
 METADATA_AGE_S = 5.0
-"""How often a consumer asks which partitions there are. The client's default is five minutes, and it forgets what
-`subscribe` asks while another request is on its way (a TODO in `kafka.cluster.set_topics`): such a consumer joins its
-group knowing no partition, is given none, and reads nothing until it asks again."""
+"""How often a consumer asks which partitions there are. The client's default is five minutes: as long would a worker
+that started before its topic, or a topic that grew, wait."""
 _BATCH_OVERHEAD = 128
 _HEADER_OVERHEAD = 10
 
@@ -285,6 +284,7 @@ class KafkaBusConsumer:
             ),
             brokers,
         )
+        finish_rebalances(self._consumer)
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
         """As `plumbing.bus.Consumer.subscribe`."""

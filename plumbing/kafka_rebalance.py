@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from kafka import AsyncConsumerRebalanceListener
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
 from plumbing.bus import RebalanceListener, TopicPartition
@@ -50,6 +50,22 @@ class Rebalance(AsyncConsumerRebalanceListener):
         """Tell the listener."""
         if assigned:
             self._listener.on_assigned(ours(assigned))
+
+
+def finish_rebalances(consumer: KafkaConsumer) -> None:
+    """Make the consumer finish a rebalance that it began because topics or partitions had changed.
+
+    kafka-python 3.0.12 takes the change for dealt with as soon as it has assigned partitions. A `poll` whose time is up
+    before the group has answered then leaves the answer where it is, and with it heartbeats switched off: the member
+    reads nothing and does not know it. (The Java client had the like: KAFKA-9815.)
+    """
+    coordinator = consumer._coordinator
+    asked = coordinator.need_rejoin
+
+    def need_rejoin() -> bool:
+        return bool(asked()) or (coordinator.rejoining and consumer._subscription.partitions_auto_assigned())
+
+    coordinator.need_rejoin = need_rejoin
 
 
 def ours(partitions: Collection[KafkaPartition]) -> list[TopicPartition]:

@@ -2,10 +2,10 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
 import pytest
-from kafka.cluster import ClusterMetadata
-from kafka.future import Future
+from kafka import KafkaAdminClient
 from msgspec.structs import replace as with_fields
 
 from plumbing import kafka_bus
@@ -13,28 +13,26 @@ from plumbing.kafka_bus import KafkaBusConsumer, create_topics
 from schemas.topics import READS
 
 
-def test_a_lost_question_for_partitions_is_asked_again(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client may forget to ask for the topic it has just subscribed to; nothing wakes it but the age."""
-    topic = f"asked-{uuid.uuid4().hex[:8]}"
-    create_topics(kafka, [with_fields(READS, name=topic, partitions=3)])
-    monkeypatch.setattr(kafka_bus, "METADATA_AGE_S", 0.5)
-    consumer = KafkaBusConsumer(kafka, f"group-{topic}", "asker")
-
-    # the client has other, slower ways to ask again: without the setting this test would only take longer
-    assert consumer._consumer.config["metadata_max_age_ms"] == 500
-
-    def lost(cluster: ClusterMetadata) -> Future:
-        cluster.start_refresh_loop()
-        return Future()
-
-    monkeypatch.setattr(ClusterMetadata, "request_update", lost)
+def test_a_rebalance_is_finished_however_short_the_polls(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic grows: the rebalance that follows takes longer than any poll waits."""
+    monkeypatch.setattr(kafka_bus, "METADATA_AGE_S", 0.3)
+    topic = f"grows-{uuid.uuid4().hex[:8]}"
+    create_topics(kafka, [with_fields(READS, name=topic, partitions=1)])
+    consumer = KafkaBusConsumer(kafka, f"group-{topic}", "short")
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
     try:
         consumer.subscribe([topic])
-        deadline = time.monotonic() + 60
-        while not consumer.assignment():
-            assert time.monotonic() < deadline, "the consumer never asked which partitions there are"
-            consumer.poll(0.1)
-        assert len(consumer.assignment()) == 3
+        for partitions in (1, 2, 3, 4):
+            if partitions > 1:
+                admin.create_partitions({topic: partitions})
+            _poll_until(consumer, lambda n=partitions: len(consumer.assignment()) == n)
     finally:
-        monkeypatch.undo()
+        admin.close()
         consumer.close()
+
+
+def _poll_until(consumer: KafkaBusConsumer, met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline, f"the consumer stays with {sorted(consumer.assignment())}"
+        consumer.poll(0.001)
