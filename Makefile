@@ -14,8 +14,11 @@ setup:  ## make .venv with the locked packages, verified by hash (the other targ
 run: setup  ## the demo: four simulated dash cams, live (PLATEFLEET_DEMO_EXIT=1 ends after the drive)
 	@exec $(PY) -m fleet up --source sim
 
+# each process has a Kafka of its own, and now and then a Ray: about 4 GB
+TESTS_AT_ONCE ?= 2
+
 test: setup check  ## checks and the whole test suite with the real Kafka, Ray, Faust and chDB
-	@$(PY) -m pytest -m "not faults"
+	@$(PY) -m pytest -m "not faults" -n $(TESTS_AT_ONCE) --dist loadfile
 
 check: setup  ## ruff, mypy, and whether the exported schemas are up to date
 	@$(PY) -m ruff check .
