@@ -29,8 +29,10 @@ class TrackerSettings:
     """... when the vote is at least this sure."""
     sure_confidence: float = 0.85
     """A single read this sure opens a sighting at once."""
-    keep_confidence: float = 0.6
+    keep_confidence: float = 0.4
     """A single read this sure is kept when its track closes."""
+    lone_length: int = 5
+    """A shorter text takes more than one read of it: seen once, it is more often the end of a plate half hidden."""
     keep_likeness: float = 0.7
     """Several reads that are unsure, but this much like the vote on average, are kept when their track closes."""
     keep_least: float = 0.15
@@ -49,7 +51,7 @@ class TrackerSettings:
 class MatchSettings:
     """When a sighting meets a hotlist entry."""
 
-    candidate_threshold: float = 0.2
+    candidate_threshold: float = 0.1
     """Least probability of a candidate that makes an alert; 1.0 switches candidate matches off."""
 
 

@@ -49,18 +49,24 @@ def opens(track: Track, said: Vote, settings: TrackerSettings) -> bool:
         return said.confidence >= settings.still_confidence
     if agreeing(track, said.plate) >= settings.agree_reads and said.confidence >= settings.agree_confidence:
         return True
-    return said.confidence >= settings.sure_confidence
+    return said.confidence >= settings.sure_confidence and not _lone_piece(track, said, settings)
 
 
 def remains(track: Track, said: Vote, settings: TrackerSettings) -> bool:
     """True when a track that closes untold is a sighting all the same."""
-    if opens(track, said, settings) or said.confidence >= settings.keep_confidence:
+    if opens(track, said, settings):
         return True
-    return (
+    if _lone_piece(track, said, settings):
+        return False
+    return said.confidence >= settings.keep_confidence or (
         track.frames >= settings.agree_reads
         and said.confidence >= settings.keep_least
         and likeness(track, said.plate) >= settings.keep_likeness
     )
+
+
+def _lone_piece(track: Track, said: Vote, settings: TrackerSettings) -> bool:
+    return len(said.plate) < settings.lone_length and agreeing(track, said.plate) < settings.agree_reads
 
 
 def likeness(track: Track, plate: str) -> float:

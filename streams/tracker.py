@@ -41,6 +41,8 @@ _ALIKE = 2.0
 """Text distance up to which two tracks are one vehicle when the one began where the other was expected."""
 _FEW = 2
 """... and no more reads than this agree that it is another."""
+_MISREAD = 4.0
+"""Text distance of a misread of one vehicle, at most, where all says that it is this vehicle."""
 _SAME_SPOT = 1.0
 """Plate widths from the expected place within which that is."""
 _SPOT_S = 1.0
@@ -171,12 +173,13 @@ def _join(
     chosen = motion.assign(costs, limits)
     joined = []
     for (rank, offer), column in zip(offers.items(), chosen, strict=True):
-        if column >= 0:
-            track = tracks[column]
-        else:
-            track = begin(state, frame, rank, t)
+        track = tracks[column] if column >= 0 else begin(state, frame, rank, t)
+        if track.phase == TENTATIVE and (column < 0 or track.beside):
             idle = (k for k in range(len(tracks)) if k not in chosen)
-            track.beside = next((tracks[k].uid for k in idle if _expected(places[k], offer)), "")
+            there = [tracks[k] for k in idle if _expected(places[k], offer)]
+            if column < 0 or track.beside not in (other.uid for other in there):
+                nearest = min(there, key=lambda other: distance(offer.text, other.lead), default=None)
+                track.beside = nearest.uid if nearest is not None else ""
         add_read(state, track, frame, rank, offer.text, t)
         joined.append(track)
     return joined
@@ -295,13 +298,29 @@ def _twin(state: CameraState, track: Track, said: Vote, settings: TrackerSetting
 
 
 def _same_plate(track: Track, plate: str, other: Track) -> bool:
-    """A plate that was told is another one unless it is equal; before that, a look-alike or a piece is the same."""
+    """A plate that was told is another one unless it is equal; before that, a look-alike or a piece is the same.
+
+    What few reads said where the other was just before and after is a misread of it, told or not.
+    """
     told = other.told_plate
+    few = agreeing(track, plate) <= (1 if track.told_plate else _FEW)
+    if few and distance(plate, told) <= _MISREAD and (other.uid == track.beside or _on_way(track, other)):
+        return True
     if track.told_plate:
         return plate == told
     if other.uid == track.beside or track.uid == other.beside:
         return distance(plate, told) <= (_ALIKE if agreeing(track, plate) <= _FEW else _LOOKALIKE)
     return distance(plate, told) <= _LOOKALIKE or fragment(plate, told)
+
+
+def _on_way(track: Track, other: Track) -> bool:
+    """True when each place where the track was read is where the other, seen within a second of it, was expected."""
+    read = [seen for seen in track.seen if seen.said]
+    places = [motion.predict(other.seen, seen.t) for seen in read] if other.seen else []
+    return bool(places) and all(
+        place.dt <= _SPOT_S and math.hypot(place.x - seen.x, place.y - seen.y) <= _SAME_SPOT * max(place.w, seen.w)
+        for place, seen in zip(places, read, strict=True)
+    )
 
 
 def _merge(state: CameraState, track: Track, into: Track, teller: Teller) -> list[Sighting]:

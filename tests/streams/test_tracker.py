@@ -393,3 +393,29 @@ def test_what_is_hardly_ever_right_is_no_sighting() -> None:
     texts = ("KLM4711", "KIM47T1")
     weak = [frame("cam", i, T0 + 200 * i, [read(texts[i], 600 + 9 * i, 400, 90, 0.02)]) for i in range(2)]
     assert plates(play(weak)) == []
+
+
+@pytest.mark.parametrize(("text", "times", "sightings"), [("47A", 1, 0), ("47A", 2, 1), ("K47AB", 1, 1)])
+def test_a_short_text_takes_more_than_one_read(text: str, times: int, sightings: int) -> None:
+    """It may be the end of a plate that another vehicle hides."""
+    told = play([frame("cam", n, T0 + 200 * n, [read(text, 500 + 9 * n, 400, 60, 0.95)]) for n in range(times)])
+    assert len(fold(told)) == sightings
+
+
+def test_misreads_on_the_way_of_a_vehicle_are_its_own() -> None:
+    """A simulated pass that was told twice: the misreads, which none of them is alike, began a track of their own."""
+    reads = [
+        *((775, 356, 30, "141H8", 0.0), (789, 356, 36, "593UKZ", 0.0), (806, 358, 40, "191BK2", 0.01)),
+        *((824, 362, 40, "59BEK2", 0.25), (843, 363, 40, "69BBK2", 0.44), (), (), (), (952, 383, 59, "59BBK2", 1.0)),
+    ]
+    frames = [
+        frame("cam", n, T0 + 200 * n, [read(seen[3], *seen[:3], seen[4])] if seen else [])
+        for n, seen in enumerate(reads)
+    ]
+    assert plates(play(frames)) == ["59BBK2"]
+
+
+def test_another_vehicle_that_hides_one_for_a_moment_stays_another() -> None:
+    reads = ["VKH402"] * 5 + ["M8XTR31"] + ["VKH402"] * 5
+    frames = [frame("cam", n, T0 + 200 * n, [read(text, 500 + 5 * n, 400, 60, 0.95)]) for n, text in enumerate(reads)]
+    assert sorted(plates(play(frames))) == ["M8XTR31", "VKH402"]
