@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     flush_rows: Count = Field(10_000, description="Rows that the sink collects at most before it inserts")
     flush_seconds: Seconds = Field(1.0, description="How long a row waits for the sink's next insert at most")
     candidate_threshold: float = Field(
-        0.2, gt=0, le=1, description="Least probability of a candidate that makes an alert; 1: exact texts only"
+        0.1, gt=0, le=1, description="Least probability of a candidate that makes an alert; 1: exact texts only"
     )
 
     targets: dict[TargetName, TargetSettings] = Field(
