@@ -1,11 +1,15 @@
-"""`platefleet evaluate`: the models and real photographs in, tables of accuracy out."""
+"""`platefleet evaluate`: the models and real photographs or simulated drives in, tables of accuracy out."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from fleet.terminal import print_json
+
+if TYPE_CHECKING:
+    from vision.pipeline import PlatePipeline
 
 
 @click.command()
@@ -14,9 +18,24 @@ from fleet.terminal import print_json
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs.")
 @click.option("--baseline", is_flag=True, help="A classical reader beside the model.")
 @click.option("--page", type=click.Path(path_type=Path), help="Write a page with a picture of every failure.")
+@click.option(
+    "--drive",
+    "drives",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Simulated drives, per frame and per pass, in place of the photographs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(split: str, purpose: str, data: Path | None, baseline: bool, page: Path | None, as_json: bool) -> None:
-    """Measure the installed models on real photographs that they never saw."""
+def evaluate(
+    split: str,
+    purpose: str,
+    data: Path | None,
+    baseline: bool,
+    page: Path | None,
+    drives: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Measure the installed models on real photographs that they never saw, or on simulated drives."""
     from fleet.rooms import load_pipeline
     from fleet.settings import load_settings
     from vision.training.data import DEFAULT_ROOT
@@ -27,6 +46,9 @@ def evaluate(split: str, purpose: str, data: Path | None, baseline: bool, page: 
         raise click.UsageError("say why the test split is opened: --purpose TEXT")
     settings = load_settings()
     pipeline = load_pipeline(settings)
+    if drives:
+        _evaluate_drives(drives, pipeline, as_json)
+        return
     result = measure(
         "test" if split == "test" else "val",
         pipeline=pipeline,
@@ -40,3 +62,16 @@ def evaluate(split: str, purpose: str, data: Path | None, baseline: bool, page: 
         click.echo(f"page with {len(result.failures) + len(result.missed)} failures: {page}", err=True)
     if as_json:
         print_json(msgspec.to_builtins(result))
+
+
+def _evaluate_drives(drives: tuple[Path, ...], pipeline: "PlatePipeline", as_json: bool) -> None:
+    from fleet.drive_score import DriveScore, score_drive
+
+    total = DriveScore()
+    for folder in drives:
+        score_drive(folder, pipeline, total)
+    if as_json:
+        print_json(msgspec.to_builtins(total))
+        return
+    for line in total.lines():
+        click.echo(line)
