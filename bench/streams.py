@@ -1,4 +1,4 @@
-"""What the streams cost: reads/s of the pure functions, and of the tracker's Faust worker from Kafka to Kafka.
+"""What the streams cost: reads/s of the pure functions, of the tracker's Faust worker, and of the sink's.
 
     python -m bench.streams [--messages N] [--cameras N] [--json]
 
@@ -7,7 +7,8 @@ the tracker and of the vehicles over tables in memory, in turns as large as a wo
 Kafka and Faust. Where their time goes is sampled while they run, a function's calls into C counted as its own. The
 worker is a process of its own, its topics filled beforehand; its rate is the messages between its first output and
 the commit of its last one, over that time. All rates of the pure functions are per second of processor time, and the
-worker's is given so beside, since other work may share the machine.
+worker's is given so beside, since other work may share the machine. The sink is measured likewise, from Kafka to rows
+in a store of its own process; `bench.sink` has what it does without Kafka.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ from typing import Any
 
 import psutil
 
+from bench.sink import owner
 from fleet.local_kafka import LocalKafka
 from plumbing.bus import Record
 from plumbing.clock import ManualClock
@@ -37,6 +39,7 @@ from schemas.codec import encode_reads
 from schemas.hotlist import HotlistEntry
 from schemas.read import Candidate, FrameReads, PlateRead
 from schemas.topics import READS, SIGHTINGS, TOPICS
+from store import migrate, open_store
 from streams.books import CameraBook, PlateBook, Write
 from streams.hotlist import Hotlist
 from streams.progress import Progress
@@ -176,8 +179,8 @@ def pure(messages: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
     }
 
 
-def worker(records: Sequence[tuple[bytes, bytes]], folder: Path) -> dict[str, float]:
-    """The same messages through a tracker process on a Kafka of its own."""
+def worker(records: Sequence[tuple[bytes, bytes]], folder: Path, role: str, **more: str) -> dict[str, float]:
+    """The same messages through a process of one role on a Kafka of its own; `more` are settings of it."""
     with LocalKafka(folder / "kafka") as kafka:
         create_topics(kafka.brokers, TOPICS)
         producer = KafkaBusProducer(kafka.brokers, "bench", max_unacknowledged=2000)
@@ -185,22 +188,22 @@ def worker(records: Sequence[tuple[bytes, bytes]], folder: Path) -> dict[str, fl
             producer.send(READS.name, value, key=key)
         producer.flush(120)
         producer.close()
-        settings = {"brokers": kafka.brokers, "data_dir": str(folder / "faust"), "roles": ["tracker"]}
+        settings = {"brokers": kafka.brokers, "data_dir": str(folder / "faust"), "roles": [role], **more}
         command = [sys.executable, "-m", "streams", json.dumps(settings)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
-            return _watch(child, kafka.brokers, len(records))
+            return _watch(child, kafka.brokers, role, len(records))
         finally:
             child.kill()
             child.wait()
 
 
-def _watch(child: "subprocess.Popen[bytes]", brokers: str, total: int) -> dict[str, float]:
+def _watch(child: "subprocess.Popen[bytes]", brokers: str, role: str, total: int) -> dict[str, float]:
     process = psutil.Process(child.pid)
     assert child.stdout is not None
     child.stdout.readline()
     begin, spent = time.monotonic(), _seconds(process)
-    with Progress(brokers, roles=("tracker",)) as progress:
+    with Progress(brokers, roles=(role,)) as progress:
         first = sum(progress.lag().values())
         begin, spent = time.monotonic(), _seconds(process)
         while sum(progress.lag().values()):
@@ -228,7 +231,7 @@ def _seconds(process: psutil.Process) -> float:
 def table(result: dict[str, Any]) -> str:
     """For people."""
     lines = []
-    for section in ("pure", "worker"):
+    for section in ("pure", "worker", "sink"):
         lines.append(section)
         lines += [f"  {name:<24}{value:>14,.1f}" for name, value in result[section].items() if name != "shares"]
     lines.append("where the time of the pure functions goes")
@@ -249,7 +252,11 @@ def main() -> int:
     records = messages(options.messages, options.cameras)
     result: dict[str, Any] = {"pure": pure(records)}
     with tempfile.TemporaryDirectory() as folder:
-        result["worker"] = worker(records, Path(folder))
+        result["worker"] = worker(records, Path(folder), "tracker")
+    with tempfile.TemporaryDirectory() as folder, owner() as url:
+        with closing(open_store(url)) as store:
+            migrate(store)
+        result["sink"] = worker(records, Path(folder), "sink", store_url=url)
     result["ratio"] = result["worker"]["reads_per_cpu_s"] / result["pure"]["reads_per_s"]
     print(json.dumps(result) if options.json else table(result))
     return 0
