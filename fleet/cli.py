@@ -31,6 +31,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("fleet.commands.pack:pack", "Make a smaller copy of the pack of photographs."),
     "evaluate": ("fleet.commands.evaluate:evaluate", "Measure the models on real photographs."),
     "export": ("fleet.commands.export:export", "Write the models as ONNX files, float32 and 8 bits."),
+    "average": ("fleet.commands.average:average", "Make the reader between two trained ones."),
     "prune": ("fleet.commands.prune:prune", "Make a smaller model of a trained one."),
     "doctor": ("fleet.commands.doctor:doctor", "Say what is wrong with this machine's set-up, and how to mend it."),
     "migrate": ("fleet.commands.migrate:migrate", "Bring the store's tables to this version."),
