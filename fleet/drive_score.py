@@ -4,10 +4,10 @@ In: a folder that `platefleet simulate` wrote, in JPEG. Out: counts. Without Kaf
 and the tracker alone; `bench.drives` measures the running system.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from streams.track import new_state
 from streams.tracker import step
 from vision.decode import decode_image
 from vision.pipeline import PlatePipeline
+from vision.training.drives import TRUTH, frames, rows
 from vision.training.evaluate_detector import iou
 from vision.types import PlateResult, box_of
 from workers.reading import plate_read
@@ -85,33 +86,25 @@ def score_drive(folder: Path, pipeline: PlatePipeline, total: DriveScore) -> Non
         ValueError: the folder is no drive, or one that was recorded as video.
     """
     truth: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(folder / "truth_frames.jsonl"):
+    for row in rows(folder / TRUTH):
         truth[row["camera_id"], row["seq"]].append(row)
     told: list[Seen] = []
-    for listing in sorted(folder.glob("*/frames.jsonl")):
-        camera, messages = listing.parent.name, []
-        for row, results in _read(listing, pipeline):
+    for camera, shots in groupby(frames(folder), key=lambda shot: shot[0]):
+        messages = []
+        for row, results in _read([(row, image) for _, row, image in shots], pipeline):
             judge_frame(truth[camera, row["seq"]], results, total)
             messages.append(_message(camera, row, results, pipeline.model_version))
         told += [_seen(sighting) for sighting in track(messages)]
     total.add_passes(score(read_truth(folder / "truth.jsonl"), told))
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; name a folder that `platefleet simulate` wrote") from error
-
-
-def _read(listing: Path, pipeline: PlatePipeline) -> Iterator[tuple[dict[str, Any], list[PlateResult]]]:
-    rows = _rows(listing)
-    if not all(row["file"].endswith(".jpg") for row in rows):
-        raise ValueError(f"{listing.parent} was recorded as video; simulate it with the jpeg codec")
-    for begin in range(0, len(rows), _BATCH):
-        part = rows[begin : begin + _BATCH]
-        images = [decode_image((listing.parent / row["file"]).read_bytes()) for row in part]
-        yield from zip(part, pipeline.read(images, [False] * len(images)), strict=True)
+def _read(
+    shots: Sequence[tuple[dict[str, Any], Path]], pipeline: PlatePipeline
+) -> Iterator[tuple[dict[str, Any], list[PlateResult]]]:
+    for begin in range(0, len(shots), _BATCH):
+        part = shots[begin : begin + _BATCH]
+        images = [decode_image(image.read_bytes()) for _, image in part]
+        yield from zip((row for row, _ in part), pipeline.read(images, [False] * len(images)), strict=True)
 
 
 def judge_frame(truth: Sequence[dict[str, Any]], results: Sequence[PlateResult], total: DriveScore) -> None:

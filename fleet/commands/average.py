@@ -24,11 +24,9 @@ def average(first: str, second: str, share: float, data: Path | None, out: Path)
 
     FIRST and SECOND are names or folders. The result's confidence is calibrated, and its figures taken, on val.
     """
-    from fleet.settings import load_settings
     from vision.registry import find_model
     from vision.training.averaging import average as make
     from vision.training.evaluate_reader import load_val
 
-    load_settings()
     temperature = make(find_model("reader", first), find_model("reader", second), share, out, load_val(data, "any"))
     err.print(f"the reader is in {out}, its temperature {temperature}", markup=False)
