@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from delivery.forms import Body
+from delivery.mqtt_loop import MqttLoop
 from delivery.sign import DELIVERY, SIGNATURE, TIMESTAMP, signature
 from delivery.target import Target
 from schemas.alert import Alert
@@ -130,6 +131,7 @@ class MqttSender:
         self._user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._secure = secure
         self._client: Client | None = None
+        self._loop: MqttLoop | None = None
 
     def send(self, alert: Alert, body: Body) -> None:
         """As `Sender.send`."""
@@ -161,8 +163,7 @@ class MqttSender:
             client.connect(self._host, self._port)
         except (OSError, ValueError) as error:
             raise Unavailable(f"{type(error).__name__}: cannot connect") from None
-        client.loop_start()
-        self._client = client
+        self._client, self._loop = client, MqttLoop(client)
         end = time.monotonic() + self._timeout_s
         while not client.is_connected():
             if time.monotonic() > end:
@@ -173,10 +174,9 @@ class MqttSender:
 
     def close(self) -> None:
         """As `Sender.close`."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.disconnect()
-            client.loop_stop()
+        loop, self._client, self._loop = self._loop, None, None
+        if loop is not None:
+            loop.close()
 
 
 class NotifySender:

@@ -3,8 +3,11 @@
 import asyncio
 import email
 import email.policy
+import resource
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -13,6 +16,7 @@ from aiosmtpd.controller import Controller
 from amqtt.broker import Broker
 
 from delivery.forms import Body
+from delivery.mqtt_loop import MqttLoop
 from delivery.senders import MqttSender, NotifySender, Unavailable, in_words
 from delivery.target import Target
 from schemas.alert import Alert
@@ -53,15 +57,13 @@ class Subscriber:
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda client, data, message: self.messages.append(message.payload)
-        self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
+        self._loop = MqttLoop(self._client)
         assert self._subscribed.wait(30)
 
     def close(self) -> None:
         """Leave."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._loop.close()
 
 
 def test_mqtt_delivers_and_comes_back(free_port: Callable[[], int]) -> None:
@@ -93,6 +95,25 @@ def test_mqtt_delivers_and_comes_back(free_port: Callable[[], int]) -> None:
     finally:
         place.end()
         again.stop()
+
+
+def test_mqtt_delivers_from_a_process_with_many_open_files(free_port: Callable[[], int], tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    port = free_port()
+    broker = MqttBroker(port)
+    with ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        held.callback(broker.stop)
+        # select() takes no descriptor from 1,024 on
+        while held.enter_context((tmp_path / "held").open("w")).fileno() < 1100:
+            pass
+        subscriber = Subscriber(port, "fleet/alerts")
+        sender = MqttSender(Target("gate", "mqtt", f"mqtt://127.0.0.1:{port}/fleet/alerts", timeout_s=5.0))
+        sender.send(alert(1), Body("application/json", b"{}"))
+        wait_for("delivered", lambda: subscriber.messages == [b"{}"])
+        sender.close()
+        subscriber.close()
 
 
 def test_an_mqtt_broker_that_hangs_is_not_waited_for(free_port: Callable[[], int]) -> None:
