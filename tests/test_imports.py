@@ -26,7 +26,7 @@ ONLY_HERE = {
     "chdb": {"store/embedded.py"},
     "clickhouse_driver": {"store/server.py", "store/native.py"},
     "apprise": {"delivery/senders.py"},
-    "paho": {"delivery/senders.py"},
+    "paho": {"delivery/mqtt_loop.py", "delivery/senders.py"},
     "kafka": {
         "plumbing/kafka_bus.py",
         "plumbing/kafka_admin.py",

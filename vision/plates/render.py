@@ -164,7 +164,9 @@ def _side_emblem(
     x0 = left if at_left else right - width
     middle = (round(x0 + width / 2), round((top + bottom) / 2))
     height = bottom - top
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
+        _drawing(canvas, middle, (0.9 * width, min(height, 1.5 * width)), ink, rng)
+    elif rng.random() < 0.6:
         tint = tuple(float(v) for v in rng.uniform(20, 230, 3))
         axes = (max(2, round(width * 0.42)), max(2, round(min(height, 1.6 * width) * 0.42)))
         cv2.ellipse(canvas, middle, axes, float(rng.uniform(0, 180)), 0, float(rng.uniform(180, 360)), tint, -1)
@@ -193,6 +195,8 @@ class _Pen:
     """Thickening of the strokes, see `vision.plates.glyphs.glyph`."""
     relief: float
     """Strength of the embossed edge, 0..1."""
+    drawing: np.random.Generator | None
+    """Draws what stands in the number's gap, nearly as large as a character; None: what the pattern says."""
 
 
 def _number(
@@ -221,7 +225,8 @@ def _number(
     relief = float(rng.uniform(0.0, 0.5)) if rng.random() < 0.6 else 0.0
     if departure.random() < 0.4 * vary:
         stretch *= float(departure.uniform(0.8, 1.25))
-    pen = _Pen(font, ink, look.emblem, spacing, stretch, weight, relief)
+    drawing = look.emblem == "picture" and departure.random() < 0.45 * vary
+    pen = _Pen(font, ink, look.emblem, spacing, stretch, weight, relief, departure if drawing else None)
     for k, row in enumerate(spec.shown):
         centre = top + room * ((k + 0.5) / spec.rows)
         _row(canvas, row, pen, (left, right), centre, cap, rng)
@@ -237,11 +242,16 @@ def _row(
     rng: np.random.Generator,
 ) -> None:
     """One row: characters keep their own widths, the whole is narrowed or spread to suit the span."""
+    gaps = [k for k, c in enumerate(row) if not c.isalnum()]
+    drawn = gaps[int(pen.drawing.integers(len(gaps)))] if pen.drawing and gaps else -1
+    room_for_it = cap * float(pen.drawing.uniform(0.4, 1.0)) if pen.drawing else 0.0
     masks = {c: glyph(pen.font, c, pen.weight) for c in set(row) if c.isalnum()}
     unit = cap * 1.12
     widths = [
-        masks[c].shape[1] * unit / masks[c].shape[0] * pen.stretch if c in masks else _GAPS.get(c, 0.3) * cap
-        for c in row
+        masks[c].shape[1] * unit / masks[c].shape[0] * pen.stretch
+        if c in masks
+        else (room_for_it if k == drawn else _GAPS.get(c, 0.3) * cap)
+        for k, c in enumerate(row)
     ]
     natural = sum(widths) + pen.spacing * cap * (len(row) - 1)
     room = span[1] - span[0]
@@ -253,10 +263,12 @@ def _row(
     total = sum(widths) * squeeze + gap * (len(row) - 1)
     x = span[0] + (room - total) / 2
     y = round(centre - unit / 2)
-    for sign, width in zip(row, widths, strict=True):
+    for k, (sign, width) in enumerate(zip(row, widths, strict=True)):
         width *= squeeze
         if sign in masks:
             _character(canvas, resize_mask(masks[sign], round(unit), round(width)), round(x), y, pen)
+        elif pen.drawing and k == drawn:
+            _drawing(canvas, (x + width / 2, centre), (width, cap), pen.ink, pen.drawing)
         else:
             _separator(canvas, sign, (x + width / 2, centre), cap, pen, rng)
         x += width + gap
@@ -292,6 +304,37 @@ def _separator(
             cv2.fillPoly(canvas, [corners.astype(np.int32)], tint)
         else:
             cv2.circle(canvas, (round(x), round(y)), max(1, round(cap * 0.15)), tint, -1)
+
+
+def _drawing(
+    canvas: Canvas, at: tuple[float, float], size: tuple[float, float], ink: Colour, rng: np.random.Generator
+) -> None:
+    """A seal, a fruit, a tower, a head, a badge: some shapes of a few colours, about as large as a character."""
+    picture = canvas.copy()
+    tints = [*rng.uniform(10, 245, (2, 3)).astype(np.float32), ink]
+    reach = np.array(size) * rng.uniform((0.7, 0.55), (1.05, 1.1)) / 2
+    for number in range(int(rng.integers(1, 6))):
+        colour = tuple(float(v) for v in tints[int(rng.integers(len(tints)))])
+        # the first shape is the drawing's body, the others are its parts
+        own = reach * (1.0 if number == 0 else rng.uniform(0.2, 0.7, 2))
+        middle = np.array(at) + (0.0 if number == 0 else rng.uniform(-0.7, 0.7, 2)) * (reach - own)
+        axes = np.maximum(1, np.round(own)).astype(int)
+        centre = np.round(middle).astype(int)
+        kind = int(rng.integers(5))
+        thickness = -1 if rng.random() < 0.7 else max(1, round(0.12 * size[1]))
+        if kind < 2:
+            turn, end = float(rng.uniform(-30, 30)), 360.0 if kind == 0 else float(rng.uniform(150, 330))
+            cv2.ellipse(picture, centre.tolist(), axes.tolist(), turn, 0, end, colour, thickness)
+        elif kind == 2:
+            cv2.rectangle(picture, (centre - axes).tolist(), (centre + axes).tolist(), colour, thickness)
+        elif kind == 3:
+            corners = middle + rng.uniform(-1, 1, (int(rng.integers(3, 9)), 2)) * own
+            cv2.fillPoly(picture, [np.round(corners).astype(np.int32)], colour)
+        else:
+            start, end_at = middle + rng.uniform(-1, 1, (2, 2)) * own
+            cv2.line(picture, np.round(start).astype(int).tolist(), np.round(end_at).astype(int).tolist(), colour,
+                     max(1, round(float(rng.uniform(0.06, 0.16)) * size[1])))  # fmt: skip
+    canvas += (picture - canvas) * float(rng.uniform(0.35, 1.0))
 
 
 def _scenery(canvas: Canvas, rng: np.random.Generator) -> None:

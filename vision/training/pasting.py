@@ -76,14 +76,14 @@ def paste_plates(
         if inside and min(w, 2.5 * h) > 12 and rng.random() < 0.6:
             plate, new = _some_plate(rng, crops, tight_crops, h)
             aspect = plate.shape[1] / plate.shape[0]
-            quad = _quad(aspect, rng, yaw=22)
+            quad = turned_plate(aspect, rng, yaw=22)
             size = quad.max(axis=0) - quad.min(axis=0)
             quad = quad * max(w / size[0], h / size[1]) * rng.uniform(1.0, 1.12) + np.array([x, y], np.float32)
-            labels[number] = _lay(tile, plate, quad, rng, new)
+            labels[number] = lay_plate(tile, plate, quad, rng, new)
     for _ in range(int(rng.choice([0, 1, 2], p=[0.45, 0.4, 0.15]))):
         wanted = float(np.exp(rng.uniform(np.log(14.0), np.log(0.55 * width))))
         plate, new = _some_plate(rng, crops, tight_crops, wanted / 3)
-        quad = _quad(plate.shape[1] / plate.shape[0], rng, yaw=58)
+        quad = turned_plate(plate.shape[1] / plate.shape[0], rng, yaw=58)
         size = quad.max(axis=0) - quad.min(axis=0)
         quad *= wanted / max(size[0], 1.6 * size[1])
         reach = (quad.max(axis=0) - quad.min(axis=0)) / 2
@@ -95,7 +95,7 @@ def paste_plates(
         quad = (quad - (quad.max(axis=0) + quad.min(axis=0)) / 2 + middle).astype(np.float32)
         if rng.random() < 0.6:
             _mount(tile, quad, rng)
-        labels.append(_lay(tile, plate, quad, rng, new))
+        labels.append(lay_plate(tile, plate, quad, rng, new))
     return tile
 
 
@@ -121,7 +121,7 @@ def _some_plate(
     return render_plate(random_plate(rng, region=region), int(np.clip(1.4 * height, 16, 96))), trust
 
 
-def _quad(aspect: float, rng: np.random.Generator, yaw: float) -> Quad:
+def turned_plate(aspect: float, rng: np.random.Generator, yaw: float) -> Quad:
     """A flat plate of height 1 seen by a camera at a random angle, in its own plane's units around the origin."""
     a, b, c = np.radians([rng.normal(0, yaw / 2), rng.normal(0, 8), rng.normal(0, 3.5)])
     a = np.clip(a, -np.radians(62), np.radians(62))
@@ -134,7 +134,7 @@ def _quad(aspect: float, rng: np.random.Generator, yaw: float) -> Quad:
     return (points[:, :2] * (away / (away + points[:, 2:]))).astype(np.float32)
 
 
-def _lay(tile: Image, plate: Image, quad: Quad, rng: np.random.Generator, label: Label) -> Label:
+def lay_plate(tile: Image, plate: Image, quad: Quad, rng: np.random.Generator, label: Label) -> Label:
     """Paint `plate` into `tile` on `quad`, lit and blurred like its surroundings; returns the label."""
     height, width = tile.shape[:2]
     low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 3, 0)

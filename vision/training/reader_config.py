@@ -32,7 +32,9 @@ CODE = (
     "vision/training/evaluate_reader.py",
     "vision/training/jitter.py",
     "vision/training/looks.py",
+    "vision/training/mounting.py",
     "vision/training/optimising.py",
+    "vision/training/pasting.py",
     "vision/training/reader_config.py",
     "vision/training/reader_data.py",
     "vision/training/reader_extras.json",
@@ -80,6 +82,8 @@ class ReaderTrainConfig:
     real_share: float = 0.5
     detectors: tuple[str, ...] = ()
     """Models whose corners real plates are cut at, half the time: what production's reader is given."""
+    mounted: int = 0
+    """How often each real plate that is only there as a crop is put on a car and cut where `detectors` see it there."""
     dropout: float = 0.0
     """Share of the features of each step that the letters are told without."""
     spliced: float = 0.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vision.alphabet import SYMBOLS
 from vision.plates import REGIONS
 from vision.plates.us_states import STATES
-from vision.rectify import box_corners, rectify
+from vision.rectify import MARGIN, box_corners, rectify
 from vision.training.data import Licence, TestOpening, load_crops, load_scenes
 from vision.training.evaluate_detector import iou
 from vision.training.reader_extras import plates_of, text_of
@@ -28,7 +28,7 @@ _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # the annotation 
 _STATE_CODES = {"".join(filter(str.isalpha, facts[0])).upper(): code for code, facts in STATES.items()}
 _CONTEXT = 0.35
 """How much of a scene around a plate is kept, as a fraction of the plate's size."""
-_SAME = 0.4
+SAME_PLATE = 0.4
 """Overlap (IoU) from which on a detection is of the annotated plate."""
 _AS_SEEN = 0.5
 """How often a plate that detectors find is cut as they find it, and not as it is annotated."""
@@ -107,11 +107,11 @@ def load_real_plates(
         for plate in wanted:
             if image is None or plate.label.box is None or plate.label.text is None:
                 raise ValueError(f"{scene.image} is not a picture that can be decoded")
-            part, corners, place = _cut(np.asarray(image, np.uint8), plate.label.box)
+            part, corners, place = cut_around(np.asarray(image, np.uint8), plate.label.box)
             data = cv2.imencode(".png", part)[1].tobytes()
             plates.append(
                 RealPlate(
-                    data, corners, plate.label.text, scene.source, plate.country, scene.image.name, 0.06,
+                    data, corners, plate.label.text, scene.source, plate.country, scene.image.name, MARGIN,
                     scene=scene.image, place=place,
                 )
             )  # fmt: skip
@@ -122,7 +122,7 @@ def _readable(text: str) -> bool:
     return 1 <= len(text) <= 12 and all(sign in SYMBOLS for sign in text)
 
 
-def _cut(
+def cut_around(
     image: Image, box: tuple[float, float, float, float]
 ) -> tuple[Image, NDArray[np.float32], tuple[float, float, float]]:
     x, y, width, height = box
@@ -150,7 +150,7 @@ def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> 
         left, top, scale = plate.place
         box = box_of(plate.corners)
         moved = [((one.corners - (left, top)) * scale - 0.5).astype(np.float32) for one in found]
-        out.append(tuple(quad for quad in moved if iou(box_of(quad), box) >= _SAME))
+        out.append(tuple(quad for quad in moved if iou(box_of(quad), box) >= SAME_PLATE))
     return out
 
 

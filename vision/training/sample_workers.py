@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.training.data import Licence
-from vision.training.reader_data import RealPool, Sample, load_real_plates, make_sample
+from vision.training.reader_data import RealPlate, RealPool, Sample, load_real_plates, make_sample
 from vision.training.splicing import Gaps
 
 
@@ -36,6 +36,8 @@ class MixSettings:
     """Per plate of `load_real_plates("train")`."""
     seen: tuple[tuple[NDArray[np.float32], ...], ...] = ()
     """Per plate of `load_real_plates("train")`, see `seen_corners`."""
+    mounted: tuple[RealPlate, ...] = ()
+    """Further plates to draw from, see `mounted_plates`."""
     chunk: int = 48
 
 
@@ -93,7 +95,8 @@ def _render_for_ever(
     plates = load_real_plates("train", root=settings.root, licence=settings.licence) if settings.real else []
     if settings.seen:
         plates = [replace(plate, seen=seen) for plate, seen in zip(plates, settings.seen, strict=True)]
-    pool = RealPool(plates, settings.gaps)
+    gaps = settings.gaps and (*settings.gaps, *[None] * len(settings.mounted))
+    pool = RealPool([*plates, *settings.mounted], gaps)
     # a worker whose parent was killed must not render for nobody
     parent = os.getppid()
     while not stop.is_set() and os.getppid() == parent:

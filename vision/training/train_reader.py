@@ -24,14 +24,15 @@ from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, 
 from vision.registry import ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.curves import Curves
-from vision.training.data import DataError
+from vision.training.data import DataError, Split, load_scenes
 from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
 from vision.training.jitter import jitter
 from vision.training.looks import Looks
 from vision.training.model_card import write_card, write_reader_card
+from vision.training.mounting import mounted_plates
 from vision.training.optimising import bf16_pays, update_average, weight_groups
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
-from vision.training.reader_data import Sample, load_real_plates, real_crop, seen_corners
+from vision.training.reader_data import RealPlate, Sample, load_real_plates, real_crop, seen_corners
 from vision.training.reader_extras import EXTRAS
 from vision.training.reader_loss import reader_loss, text_losses
 from vision.training.replay import ReplayBuffer
@@ -87,6 +88,7 @@ class _Run:
         self.commit = code_commit()
         self.start = self._load_start()
         self.average.load_state_dict(self.network.state_dict())
+        self.val_mounted = self._load_val_mounted()
         self.optimiser = torch.optim.AdamW(weight_groups(self.network, config.weight_decay), lr=config.rate)
         if config.resume:
             self._resume()
@@ -104,6 +106,7 @@ class _Run:
                 config.spliced,
                 self._find_gaps(),
                 self._find_corners(),
+                self._mount("train", config.mounted, config.seed),
             )
         )
         self.drawn = 0
@@ -137,19 +140,38 @@ class _Run:
         log.info("%d of %d real plates can be joined", sum(g is not None for g in gaps), len(gaps))
         return gaps
 
+    def _load_val_mounted(self) -> ValSet | None:
+        """Crops of val on cars of val, the same ones for every run: a look at plates that no scene of val shows."""
+        plates = list(self._mount("val", min(1, self.config.mounted), seed=0))
+        return ValSet(plates, np.stack([real_crop(plate, CROP_SIZE) for plate in plates])) if plates else None
+
+    def _finders(self) -> list[TorchDetector]:
+        """The detectors of the settings."""
+        return [
+            TorchDetector.from_model(find_model("detector", name), self.device.type, "auto", self.config.threads)
+            for name in self.config.detectors
+        ]
+
     def _find_corners(self) -> tuple[tuple[np.ndarray, ...], ...]:
         """Where the detectors of the settings see the real plates."""
         config = self.config
         if not (config.real and config.detectors):
             return ()
         plates = load_real_plates("train", root=config.data, licence=config.licence)
-        finders = [
-            TorchDetector.from_model(find_model("detector", name), self.device.type, "auto", config.threads)
-            for name in config.detectors
-        ]
-        seen = tuple(seen_corners(plates, finders))
+        seen = tuple(seen_corners(plates, self._finders()))
         log.info("%d of %d real plates are cut as detectors see them, too", sum(map(bool, seen)), len(seen))
         return seen
+
+    def _mount(self, split: Split, times: int, seed: int) -> tuple[RealPlate, ...]:
+        """The split's crops on its cars, each so often."""
+        config = self.config
+        if not (config.real and config.detectors and times):
+            return ()
+        plates = load_real_plates(split, root=config.data, licence=config.licence)
+        scenes, finders = load_scenes(split, root=config.data, licence=config.licence), self._finders()
+        mounted = [one for n in range(times) for one in mounted_plates(plates, scenes, finders, seed + n)]
+        log.info("%d crops of %s are seen on cars", len(mounted), split)
+        return tuple(mounted)
 
     def close(self) -> None:
         self.workers.close()
@@ -270,6 +292,7 @@ class _Run:
         state = self.state
         metrics = self.val.measure(self.average) if self.val else {"exact": state.read_right}
         raw = self.val.measure(self.network) if self.val else {}
+        mounted = self.val_mounted.measure(self.average) if self.val_mounted else {}
         line = {
             "step": state.step,
             "minutes": round(state.seconds / 60, 2),
@@ -279,6 +302,7 @@ class _Run:
             "samples_made": self.buffer.added,
             "bf16": self.half,
             "val": metrics,
+            "val_mounted": mounted,
             "val_not_averaged": {name: raw[name] for name in ("exact", "all", "loss") if name in raw},
         }
         log.info("%s", line)
@@ -287,6 +311,8 @@ class _Run:
         if self.val:
             self.curves.put("val", state.step, metrics)
             self.curves.put("val_not_averaged", state.step, raw)
+        if mounted:
+            self.curves.put("val_mounted", state.step, mounted)
         if state.better(metrics["exact"]):
             state.metrics = {name: share for name, share in metrics.items() if name != "loss"}
             self._write()
