@@ -121,9 +121,10 @@ class CameraTracks(msgspec.Struct, array_like=True):
 
 
 class CameraState:
-    """CameraTracks with the crops of its tracks, and which of these changed since they were last written."""
+    """CameraTracks with the crops of its tracks, which of these changed since they were last written, and what time
+    can still change."""
 
-    __slots__ = ("closed", "crops", "dirty", "hot")
+    __slots__ = ("_recent", "_recent_from", "closed", "crops", "dirty", "hot", "settled_until")
 
     def __init__(self, hot: CameraTracks, crops: dict[str, dict[int, bytes]] | None = None) -> None:
         self.hot = hot
@@ -132,6 +133,28 @@ class CameraState:
         self.dirty: set[str] = set()
         self.closed: dict[str, tuple[Mark, msgspec.Raw]] = {}
         """uid -> a closed track as it was last encoded."""
+        self.unsettle()
+
+    def unsettle(self) -> None:
+        """To be called when tracks come, go or change their phase: all of them must be looked at again."""
+        self.settled_until = -math.inf
+        """Event time up to which no track ends, is made slim or is forgotten by its passing alone."""
+        self._recent: list[Track] = []
+        self._recent_from = math.inf
+
+    def settle(self, until: float, recent_from: float) -> None:
+        """Remember that nothing is due before `until`, and which tracks were read at `recent_from` or later."""
+        self.settled_until = until
+        self._recent = [track for track in self.hot.tracks if track.last_t >= recent_from]
+        self._recent_from = recent_from
+
+    def read_since(self, t: float) -> list[Track]:
+        """The tracks that were last read at `t` or later, in order, and perhaps others."""
+        if t >= self._recent_from:
+            return self._recent
+        # an older track may become a recent one now
+        self.unsettle()
+        return self.hot.tracks
 
 
 Mark = tuple[int, ...]
@@ -219,6 +242,7 @@ def begin(state: CameraState, frame: FrameReads, rank: int, t: int) -> Track:
         last_seq=frame.seq,
         still=frame.still,
     )
+    state.unsettle()
     state.hot.tracks.append(track)
     return track
 
