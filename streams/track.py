@@ -5,14 +5,13 @@ per track the crops of its best reads (large, change seldom).
 """
 
 import math
-from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from schemas.read import FrameReads
-from streams.looks import Look, look_of, worse
+from streams.looks import Look, look_of, worse, worth_of
 from streams.text import distance
 
 TENTATIVE, OPEN, CLOSED = 0, 1, 2
@@ -250,34 +249,42 @@ def begin(state: CameraState, frame: FrameReads, rank: int, t: int) -> Track:
 def add_read(state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int) -> None:
     """Let the track have one read; `text` is the plate or empty when it says nothing."""
     read = frame.reads[rank]
+    seq, lat, lon = frame.seq, frame.lat, frame.lon
     x, y, w, h = read.box
-    _see(track, Seen(t, frame.seq, x + w / 2, y + h / 2, w, h, bool(text)))
-    if t >= track.last_t and frame.lat is not None and frame.lon is not None:
-        track.place = (frame.lat, frame.lon)
-    track.first_t = min(track.first_t, t)
-    track.last_t = max(track.last_t, t)
-    track.last_seq = max(track.last_seq, frame.seq)
+    _see(track, Seen(t, seq, x + w / 2, y + h / 2, w, h, bool(text)))
+    if t >= track.last_t:
+        track.last_t = t
+        if lat is not None and lon is not None:
+            track.place = (lat, lon)
+    if t < track.first_t:
+        track.first_t = t
+    if seq > track.last_seq:
+        track.last_seq = seq
     track.touched = state.hot.frames
     if not text:
         return
-    track.first = (t, frame.seq, rank) if not track.frames else min(track.first, (t, frame.seq, rank))
+    if not track.frames or (t, seq, rank) < track.first:
+        track.first = (t, seq, rank)
     track.frames += 1
-    if frame.lat is not None and frame.lon is not None:
-        _follow(track, t, frame.lat, frame.lon)
-    look = look_of(frame, read, rank, text, t)
-    _count(track, text, look)
-    _retain(state, track, look, read.crop_jpeg)
+    if lat is not None and lon is not None:
+        _follow(track, t, lat, lon)
+    worth = worth_of(read)
+    _count(track, text, read.confidence, worth)
+    _retain(state, track, frame, rank, text, t, worth)
 
 
 def _see(track: Track, seen: Seen) -> None:
     places = track.seen
-    places.append(seen)
-    if len(places) > 1 and (seen.t, seen.seq) <= (places[-2].t, places[-2].seq):
+    t = seen.t
+    if places and (t < places[-1].t or (t == places[-1].t and seen.seq <= places[-1].seq)):
+        places.append(seen)
         places.sort(key=lambda s: (s.t, s.seq))
-    if not track.early[1] or seen.t < track.early[0]:
-        track.early = (seen.t, seen.h)
-    if not track.late[1] or seen.t >= track.late[0]:
-        track.late = (seen.t, seen.h)
+    else:
+        places.append(seen)
+    if t < track.early[0] or not track.early[1]:
+        track.early = (t, seen.h)
+    if t >= track.late[0] or not track.late[1]:
+        track.late = (t, seen.h)
     if len(places) > _OBSERVATIONS:
         del places[0]
 
@@ -293,37 +300,56 @@ def _follow(track: Track, t: int, lat: float, lon: float) -> None:
         track.trail[second] = (t, lat, lon)
 
 
-def _count(track: Track, text: str, look: Look) -> None:
-    number, weight = track.texts.get(text, (0, 0))
+def _count(track: Track, text: str, confidence: float, worth: float) -> None:
+    texts = track.texts
+    number, weight = texts.get(text, (0, 0))
     # weights are rounded so that their sum does not depend on the order of adding
-    weight += round(look.said.confidence * look.quality)
-    track.texts[text] = (number + 1, weight)
-    if len(track.texts) > _TEXTS:
-        del track.texts[min(track.texts, key=lambda s: (track.texts[s][1], s))]
-    track.lead = text if len(track.texts) == 1 else max(track.texts, key=lambda s: (track.texts[s][1], s))
-    if text == track.lead:
-        track.lead_confidence = max(track.lead_confidence, look.said.confidence)
+    texts[text] = (number + 1, weight + round(confidence * worth))
+    if len(texts) > _TEXTS:
+        del texts[min(texts, key=lambda s: (texts[s][1], s))]
+    track.lead = text if len(texts) == 1 else _heaviest(texts)
+    if text == track.lead and confidence > track.lead_confidence:
+        track.lead_confidence = confidence
 
 
-def _retain(state: CameraState, track: Track, look: Look, crop: bytes) -> None:
+def _heaviest(texts: Mapping[str, tuple[int, int]]) -> str:
+    lead, most = "", -1
+    for text, (_, weight) in texts.items():
+        if weight > most or (weight == most and text > lead):
+            lead, most = text, weight
+    return lead
+
+
+def _retain(
+    state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int, worth: float
+) -> None:
     """Keep the looks that vote, and the crops of those that may become the evidence."""
-    bucket = round(math.log(look.quality) / _LOG_STEP)
-    text = look.said.text
-    held = track.best.get(text)
-    if held is None and len(track.best) >= _CROPS:
-        least = min(track.best, key=lambda s: (track.texts.get(s, (0, 0))[1], s))
-        if track.texts.get(least, (0, 0))[1] >= track.texts.get(text, (0, 0))[1]:
-            least = text
-        else:
-            del track.best[least]
-    if (held or len(track.best) < _CROPS) and (held is None or (bucket, -look.seq) > (held[0], -held[1])):
-        track.best[text] = (bucket, look.seq)
+    seq, best, looks = frame.seq, track.best, track.looks
+    held = best.get(text)
+    if held is None and len(best) >= _CROPS:
+        least = min(best, key=lambda s: (track.texts.get(s, (0, 0))[1], s))
+        if track.texts.get(least, (0, 0))[1] < track.texts.get(text, (0, 0))[1]:
+            del best[least]
+    bucket = round(math.log(worth) / _LOG_STEP)
+    if held is None:
+        better = len(best) < _CROPS
+    else:
+        better = bucket > held[0] or (bucket == held[0] and seq < held[1])
+    if better:
+        best[text] = (bucket, seq)
+        crop = frame.reads[rank].crop_jpeg
         if crop and len(crop) <= MAX_CROP_BYTES:
-            state.crops.setdefault(track.uid, {})[look.seq] = crop
+            state.crops.setdefault(track.uid, {})[seq] = crop
             state.dirty.add(track.uid)
-    looks = track.looks
-    insort(looks, look, key=worse)
-    keep = {seq for _, seq in track.best.values()}
+    elif len(looks) >= BALLOTS and worth < looks[-1].quality:
+        return
+    at = 0
+    for look in looks:
+        if worth > look.quality or (worth == look.quality and seq < look.seq):
+            break
+        at += 1
+    looks.insert(at, look_of(frame, rank, text, t, worth))
+    keep = {seq for _, seq in best.values()}
     if len(looks) > BALLOTS:
         last = BALLOTS
         while looks[last].seq in keep:
