@@ -17,7 +17,7 @@ from schemas.topics import FRAMES
 from streams import motion
 from streams.framing import cut, distinct, sane_place, within_metres
 from streams.settings import TrackerSettings
-from streams.telling import Teller, agreeing, improved, opens, remains, vote_of, winning
+from streams.telling import Teller, agreeing, improved, opens, remains, stands, vote_of, winning
 from streams.text import distance, fragment
 from streams.track import (
     CLOSED,
@@ -247,8 +247,10 @@ def _consider(state: CameraState, track: Track, teller: Teller, settings: Tracke
         return told
     if _rests(state, track, settings):
         return []
-    said = vote_of(track)
     track.told_t = state.hot.clock
+    if stands(track):
+        return []
+    said = vote_of(track)
     if not improved(track, said, winning(track, said.plate, _crops(state, track))):
         return []
     twin = _twin(state, track, said, settings)
