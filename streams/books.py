@@ -247,6 +247,10 @@ class PlateBook:
 
     def take(self, batch: Iterable[Record]) -> list[Outgoing]:
         """Apply a batch; as `CameraBook.take`."""
+        with collector_waiting():
+            return self._take(batch)
+
+    def _take(self, batch: Iterable[Record]) -> list[Outgoing]:
         out: list[Outgoing] = []
         for record in batch:
             try:

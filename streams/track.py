@@ -41,7 +41,7 @@ class Seen(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Whether a text was read there."""
 
 
-class Track(msgspec.Struct, array_like=True, eq=False):
+class Track(msgspec.Struct, array_like=True, eq=False, gc=False):
     """One vehicle in one pass, from the first read on, sighting or not yet. Equal to itself alone."""
 
     uid: str
@@ -88,7 +88,7 @@ class Track(msgspec.Struct, array_like=True, eq=False):
     """The uid of a track that was expected just where this one began, and was not read in that frame."""
 
 
-class CameraTracks(msgspec.Struct, array_like=True):
+class CameraTracks(msgspec.Struct, array_like=True, gc=False):
     """All that the tracker knows of one camera, without crops."""
 
     camera_id: str
@@ -123,15 +123,15 @@ class CameraState:
     """CameraTracks with the crops of its tracks, which of these changed since they were last written, and what time
     can still change."""
 
-    __slots__ = ("_recent", "_recent_from", "closed", "crops", "dirty", "hot", "settled_until")
+    __slots__ = ("_recent", "_recent_from", "crops", "dirty", "encoded", "hot", "settled_until")
 
     def __init__(self, hot: CameraTracks, crops: dict[str, dict[int, bytes]] | None = None) -> None:
         self.hot = hot
         self.crops = crops if crops is not None else {}
         """uid -> seq -> JPEG."""
         self.dirty: set[str] = set()
-        self.closed: dict[str, tuple[Mark, msgspec.Raw]] = {}
-        """uid -> a closed track as it was last encoded."""
+        self.encoded: dict[str, msgspec.Raw] = {}
+        """uid -> a closed track as it was last encoded. Who changes a closed track takes it out."""
         self.unsettle()
 
     def unsettle(self) -> None:
@@ -156,7 +156,6 @@ class CameraState:
         return self.hot.tracks
 
 
-Mark = tuple[int, ...]
 _encoder = msgspec.msgpack.Encoder()
 _tracks = msgspec.msgpack.Decoder(CameraTracks)
 _crops = msgspec.msgpack.Decoder(dict[int, bytes])
@@ -169,24 +168,19 @@ def new_state(camera_id: str) -> CameraState:
 
 def encode_state(state: CameraState) -> bytes:
     """The part without crops. Closed tracks, most of it, are encoded again only when they have changed."""
-    before, state.closed = state.closed, {}
+    before, state.encoded = state.encoded, {}
     tracks: list[Any] = []
     for track in state.hot.tracks:
         if track.phase != CLOSED:
             tracks.append(track)
             continue
-        mark = _mark(track)
-        known = before.get(track.uid)
-        if known is None or known[0] != mark:
-            known = mark, msgspec.Raw(_encoder.encode(track))
-        state.closed[track.uid] = known
-        tracks.append(known[1])
+        uid = track.uid
+        raw = before.get(uid)
+        if raw is None:
+            raw = msgspec.Raw(_encoder.encode(track))
+        state.encoded[uid] = raw
+        tracks.append(raw)
     return _encoder.encode(msgspec.structs.replace(state.hot, tracks=tracks))
-
-
-def _mark(track: Track) -> Mark:
-    """Changes whenever a closed track does: by a late read, by another that it absorbs, when told or made slim."""
-    return track.touched, track.frames, track.revision, len(track.looks), len(track.best)
 
 
 def decode_state(data: bytes, crops: Mapping[str, bytes]) -> CameraState:
@@ -248,6 +242,8 @@ def begin(state: CameraState, frame: FrameReads, rank: int, t: int) -> Track:
 
 def add_read(state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int) -> None:
     """Let the track have one read; `text` is the plate or empty when it says nothing."""
+    if track.phase == CLOSED:
+        state.encoded.pop(track.uid, None)
     read = frame.reads[rank]
     seq, lat, lon = frame.seq, frame.lat, frame.lon
     x, y, w, h = read.box
@@ -267,7 +263,9 @@ def add_read(state: CameraState, track: Track, frame: FrameReads, rank: int, tex
         track.first = (t, seq, rank)
     track.frames += 1
     if lat is not None and lon is not None:
-        _follow(track, t, lat, lon)
+        known = track.trail.get(t // 1000)
+        if known is None or t < known[0]:
+            _follow(track, t, lat, lon)
     worth = worth_of(read)
     _count(track, text, read.confidence, worth)
     _retain(state, track, frame, rank, text, t, worth)
@@ -291,13 +289,11 @@ def _see(track: Track, seen: Seen) -> None:
 
 def _follow(track: Track, t: int, lat: float, lon: float) -> None:
     second = t // 1000
-    known = track.trail.get(second)
-    if known is None or t < known[0]:
-        if known is None and len(track.trail) >= _TRAIL:
-            # a long pass: keep every second point, ends included
-            for odd in sorted(track.trail)[1:-1:2]:
-                del track.trail[odd]
-        track.trail[second] = (t, lat, lon)
+    if second not in track.trail and len(track.trail) >= _TRAIL:
+        # a long pass: keep every second point, ends included
+        for odd in sorted(track.trail)[1:-1:2]:
+            del track.trail[odd]
+    track.trail[second] = (t, lat, lon)
 
 
 def _count(track: Track, text: str, confidence: float, worth: float) -> None:
@@ -307,8 +303,10 @@ def _count(track: Track, text: str, confidence: float, worth: float) -> None:
     texts[text] = (number + 1, weight + round(confidence * worth))
     if len(texts) > _TEXTS:
         del texts[min(texts, key=lambda s: (texts[s][1], s))]
-    track.lead = text if len(texts) == 1 else _heaviest(texts)
-    if text == track.lead and confidence > track.lead_confidence:
+    lead = text if len(texts) == 1 else _heaviest(texts)
+    if lead != track.lead:
+        track.lead = lead
+    if text == lead and confidence > track.lead_confidence:
         track.lead_confidence = confidence
 
 
@@ -349,15 +347,15 @@ def _retain(
             break
         at += 1
     looks.insert(at, look_of(frame, rank, text, t, worth))
-    keep = {seq for _, seq in best.values()}
     if len(looks) > BALLOTS:
+        keep = [seq for _, seq in best.values()]
         last = BALLOTS
         while looks[last].seq in keep:
             last -= 1
         del looks[last]
     crops = state.crops.get(track.uid)
-    if crops and len(crops) > len(keep):
-        for seq in crops.keys() - keep:
+    if crops and len(crops) > len(best):
+        for seq in crops.keys() - {seq for _, seq in best.values()}:
             del crops[seq]
 
 
@@ -385,6 +383,7 @@ def slim(state: CameraState, track: Track) -> None:
     """Let a track that time has left behind keep only what a late frame may still need: most of a state is such."""
     if len(track.best) <= 1 and len(track.looks) <= _CLOSED_BALLOTS:
         return
+    state.encoded.pop(track.uid, None)
     if track.best:
         nearest = min(track.best, key=lambda text: (distance(text, track.told_plate), text))
         track.best = {nearest: track.best[nearest]}

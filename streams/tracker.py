@@ -332,6 +332,7 @@ def _merge(state: CameraState, track: Track, into: Track, teller: Teller) -> lis
     """Let `into` have all that `track` has; a track that was told before is taken back."""
     told = [teller.withdraw(track, None)] if track.told_plate else []
     state.unsettle()
+    state.encoded.pop(into.uid, None)
     absorb(into, track, _crops(state, into))
     forget_crops(state, track.uid)
     state.hot.tracks.remove(track)
