@@ -87,14 +87,16 @@ def predict(seen: Sequence[Seen], t: int) -> Place:
     if not span:
         return Place(near.x, near.y, near.w, near.h, abs(t - near.t) / 1000, False)
     # a velocity is believed for a second, growth for less: plates near the camera leave the picture
-    k = max(-1000, min(1000, t - near.t)) / span
-    growth = max(0.5, min(2.0, (near.w / max(far.w, 1.0)) ** max(-3.0, min(3.0, k))))
+    ahead = t - near.t
+    k = (1000 if ahead > 1000 else -1000 if ahead < -1000 else ahead) / span
+    growth = (near.w / (far.w if far.w > 1.0 else 1.0)) ** (3.0 if k > 3.0 else -3.0 if k < -3.0 else k)
+    growth = 2.0 if growth > 2.0 else 0.5 if growth < 0.5 else growth
     return Place(
         near.x + k * (near.x - far.x),
         near.y + k * (near.y - far.y),
         near.w * growth,
         near.h * growth,
-        abs(t - near.t) / 1000,
+        abs(ahead) / 1000,
         True,
     )
 
@@ -131,7 +133,8 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     if off > _OUT_OF_REACH and not same:
         # most pairs of a frame end here
         return math.inf
-    grown = math.log(max(offer.w, 1.0) / max(place.w, 1.0)) / (0.3 + 0.8 * doubt)
+    larger = (offer.w if offer.w > 1.0 else 1.0) / (place.w if place.w > 1.0 else 1.0)
+    grown = math.log(larger) / (0.3 + 0.8 * doubt)
     motion = 0.5 * (off * off + grown * grown) + _PER_SECOND * place.dt
     if not offer.text or not track.lead:
         return motion + _NO_TEXT
@@ -148,7 +151,8 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     sure = offer.confidence * (1.0 - (1.0 - track.lead_confidence) / track.texts[track.lead][0])
     if text == 0.0:
         # one plate exists once: the same text may jump, as it does when a dash cam hits a bump
-        return min(motion, _SAME_TEXT_MOTION) - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)
+        jump = motion if motion < _SAME_TEXT_MOTION else _SAME_TEXT_MOTION
+        return jump - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)
     if text >= _OTHER_VEHICLE and sure > 0.5:
         return math.inf
     # even a blurred read seldom gets more than half of a plate wrong

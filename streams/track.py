@@ -201,6 +201,9 @@ def encode_crops(crops: Mapping[int, bytes]) -> bytes:
 def add_seq(hot: CameraTracks, seq: int) -> bool:
     """Note that frame `seq` was applied; False when it had been before."""
     ranges = hot.seqs
+    if ranges and seq == ranges[-1][1] + 1:
+        ranges[-1] = (ranges[-1][0], seq)
+        return True
     at = len(ranges)
     while at and ranges[at - 1][0] > seq:
         at -= 1
