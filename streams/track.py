@@ -321,9 +321,7 @@ def _heaviest(texts: Mapping[str, tuple[int, int]]) -> str:
     return lead
 
 
-def _retain(
-    state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int, worth: float
-) -> None:
+def _retain(state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int, worth: float) -> None:
     """Keep the looks that vote, and the crops of those that may become the evidence."""
     seq, best, looks = frame.seq, track.best, track.looks
     held = best.get(text)
@@ -332,11 +330,7 @@ def _retain(
         if track.texts.get(least, (0, 0))[1] < track.texts.get(text, (0, 0))[1]:
             del best[least]
     bucket = round(math.log(worth) / _LOG_STEP)
-    if held is None:
-        better = len(best) < _CROPS
-    else:
-        better = bucket > held[0] or (bucket == held[0] and seq < held[1])
-    if better:
+    if len(best) < _CROPS if held is None else (bucket, -seq) > (held[0], -held[1]):
         best[text] = (bucket, seq)
         crop = frame.reads[rank].crop_jpeg
         if crop and len(crop) <= MAX_CROP_BYTES:
