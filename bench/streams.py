@@ -4,7 +4,9 @@
 
 A message is one frame's reads, two plates of one vehicle each, crops included. The pure functions are the books of
 the tracker and of the vehicles over tables in memory, in turns as large as a worker's: all that the processes do but
-Kafka and Faust. Where their time goes is sampled while they run, a function's calls into C counted as its own. The
+Kafka and Faust. Where their time goes is sampled while they run, a function's calls into C counted as its own. Beside
+them stand the floors: steps that cannot be left out, each alone in a bare loop over the same messages, and their sum.
+The
 worker is a process of its own, its topics filled beforehand; its rate is the messages between its first output and
 the commit of its last one, over that time. All rates of the pure functions are per second of processor time, and the
 worker's is given so beside, since other work may share the machine. The sink is measured likewise, from Kafka to rows
@@ -12,7 +14,6 @@ in a store of its own process; `bench.sink` has what it does without Kafka.
 """
 
 import argparse
-import itertools
 import json
 import signal
 import subprocess
@@ -35,15 +36,20 @@ from plumbing.bus import Record
 from plumbing.clock import ManualClock
 from plumbing.kafka_admin import create_topics
 from plumbing.kafka_bus import KafkaBusProducer
-from schemas.codec import encode_reads
+from schemas.codec import decode_json, decode_reads, encode_json, encode_reads
 from schemas.hotlist import HotlistEntry
 from schemas.read import Candidate, FrameReads, PlateRead
+from schemas.sighting import Sighting
 from schemas.topics import READS, SIGHTINGS, TOPICS
 from store import migrate, open_store
+from streams import motion
 from streams.books import CameraBook, PlateBook, Write
 from streams.hotlist import Hotlist
+from streams.looks import worth_of
 from streams.progress import Progress
 from streams.settings import StreamSettings
+from streams.telling import vote_of
+from streams.track import add_read, begin, new_state
 
 T0 = 1_780_000_000_000
 FPS = 10
@@ -150,7 +156,7 @@ def pure(messages: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
     cameras = CameraBook(SETTINGS, tables["tracks"], tables["crops"], clock)
     plates = PlateBook(SETTINGS, tables["plates"], hotlist, clock)
     parts = dict.fromkeys(("tracker", "tracker_state", "vehicles"), 0.0)
-    numbers = itertools.count()
+    sightings: list[bytes] = []
     now = time.process_time
     with sampled() as counts:
         for start in range(0, len(records), SETTINGS.batch):
@@ -159,13 +165,15 @@ def pure(messages: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
             t1 = now()
             _keep(tables, cameras.writes())
             t2 = now()
+            revisions = [m for m in told if m.topic == SIGHTINGS.name]
             plates.take(
-                [Record(m.topic, 0, next(numbers), 0, m.key, m.value, []) for m in told if m.topic == SIGHTINGS.name]
+                [Record(m.topic, 0, len(sightings) + i, 0, m.key, m.value, []) for i, m in enumerate(revisions)]
             )
             _keep(tables, plates.writes())
             t3 = now()
             for name, spent in zip(parts, (t1 - t0, t2 - t1, t3 - t2), strict=True):
                 parts[name] += spent
+            sightings += [m.value for m in revisions if m.value is not None]
             clock.advance(1.0)
     total = sum(parts.values())
     seen = counts.total() or 1
@@ -173,10 +181,54 @@ def pure(messages: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
         "reads_per_s": LANES * len(records) / total,
         "messages_per_s": len(records) / total,
         **{f"us_{name}": 1e6 * spent / len(records) for name, spent in parts.items()},
-        "sightings_told": float(next(numbers)),
+        **floors(messages, sightings),
+        "sightings_told": float(len(sightings)),
         "state_bytes": sum(map(len, tables["tracks"].values())) / len(tables["tracks"]),
         "shares": {name: count / seen for name, count in counts.most_common(SHOWN)},
     }
+
+
+def floors(messages: Sequence[tuple[bytes, bytes]], told: Sequence[bytes]) -> dict[str, float]:
+    """Reads per second of what must be done at least, with nothing around it.
+
+    Decoding each message; per read one prediction, one cost and how good a look it is; per sighting told one vote, its
+    encoding, and its decoding by the vehicles.
+    """
+    frames = [message for _, value in messages[: 12 * 100] if isinstance(message := decode_reads(value), FrameReads)]
+    frames = [frame for frame in frames if frame.camera_id == frames[0].camera_id][:12]
+    state = new_state(frames[0].camera_id)
+    track = begin(state, frames[0], 0, frames[0].captured_at)
+    for frame in frames:
+        add_read(state, track, frame, 0, frame.reads[0].plate, frame.captured_at)
+    read, t = frames[-1].reads[0], frames[-1].captured_at + 1000 // FPS
+    offer = motion.Offer(*read.box, read.plate, read.confidence)
+    sightings = [decode_json(value, Sighting) for value in told]
+
+    def decode() -> None:
+        for _, value in messages:
+            decode_reads(value)
+
+    def compare() -> None:
+        for _ in range(LANES * len(messages)):
+            motion.cost(track, motion.predict(track.seen, t), offer)
+            worth_of(read)
+
+    def vote() -> None:
+        for _ in told:
+            vote_of(track)
+
+    def tell() -> None:
+        for value, sighting in zip(told, sightings, strict=True):
+            encode_json(sighting)
+            decode_json(value, Sighting)
+
+    spent = {}
+    for work in (decode, compare, vote, tell):
+        begun = time.process_time()
+        work()
+        spent[work.__name__] = time.process_time() - begun
+    spent["floor"] = sum(spent.values())
+    return {f"{name}_alone_reads_per_s": LANES * len(messages) / seconds for name, seconds in spent.items()}
 
 
 def worker(records: Sequence[tuple[bytes, bytes]], folder: Path, role: str, **more: str) -> dict[str, float]:
@@ -233,7 +285,7 @@ def table(result: dict[str, Any]) -> str:
     lines = []
     for section in ("pure", "worker", "sink"):
         lines.append(section)
-        lines += [f"  {name:<24}{value:>14,.1f}" for name, value in result[section].items() if name != "shares"]
+        lines += [f"  {name:<28}{value:>14,.1f}" for name, value in result[section].items() if name != "shares"]
     lines.append("where the time of the pure functions goes")
     lines += [f"  {share:6.1%}  {name}" for name, share in result["pure"]["shares"].items()]
     lines.append(

@@ -10,14 +10,14 @@ Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Point = tuple[float, float]
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One possible text of a plate."""
 
     plate: str
     confidence: Probability
 
 
-class PlateRead(msgspec.Struct, frozen=True, kw_only=True):
+class PlateRead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One plate in one frame. Pixels are of the frame as it was published."""
 
     plate: str
@@ -44,7 +44,7 @@ class PlateRead(msgspec.Struct, frozen=True, kw_only=True):
     """The rectified crop that was read, JPEG."""
 
 
-class FrameReads(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="reads"):
+class FrameReads(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="reads"):
     """All plate reads of one frame, with what the tracker must know of the frame itself."""
 
     schema: int = READ_SCHEMA

@@ -96,62 +96,66 @@ class CameraBook:
     def _take(self, batch: Iterable[Record]) -> list[Outgoing]:
         out: list[Outgoing] = []
         now = self._clock.monotonic()
-        touched: set[bytes] = set()
-        closed: set[bytes] = set()
-        applied: list[Record] = []
+        by_key: dict[bytes | None, list[Record]] = {}
         for record in batch:
+            by_key.setdefault(record.key, []).append(record)
+        # one camera after the other: its state is at hand, and is looked up once
+        for key, records in by_key.items():
+            self._take_camera(key or b"", records, now, out)
+        return out
+
+    def _take_camera(self, key: bytes, records: Iterable[Record], now: float, out: list[Outgoing]) -> None:
+        """Apply the records of one key in order, then tell how the camera is."""
+        topic, limits = self._settings.topics.sightings, self._settings.tracker
+        now_ms = self._clock.now_ms()
+        camera = message = None
+        applied: list[Record] = []
+        for record in records:
             try:
-                message = decode_reads(record.value or b"")
-                self._check_key(record, message)
+                message = self._decode(record)
             except SchemaError as error:
                 out.append(self._dead.letter(record, "bad_value", str(error)))
                 continue
-            out += self._apply(record, message, applied)
-            applied.append(record)
-            key = record.key or b""
-            if isinstance(message, CloseTracks):
-                touched.discard(key)
-                closed.add(key)
-            else:
+            if not isinstance(message, CloseTracks):
                 self._heard[key] = now
-                touched.add(key)
-                closed.discard(key)
-        out += self._tell_cameras(touched, now)
-        for key in closed:
+            camera = camera or self._load(key)
+            _place(camera.state.hot, record.partition)
+            try:
+                camera.state, told = step(camera.state, message, record.offset, now_ms, limits)
+            except Exception as error:
+                log.exception("tracker: cannot apply %s-%d at %d", record.topic, record.partition, record.offset)
+                camera = self._again(key, applied)
+                out.append(self._dead.letter(record, "internal_error", f"{type(error).__name__}: {error}"))
+                continue
+            camera.changed = True
+            applied.append(record)
+            for sighting in told:
+                out.append(Outgoing(topic, sighting.plate.encode(), encode_json(sighting)))
+        if message is None:
+            return
+        if isinstance(message, CloseTracks):
             self._told.pop(key, None)
             out.append(self._camera(key, "silent"))
-        return out
+        elif now - self._told.get(key, -_CAMERA_EVERY_S) >= _CAMERA_EVERY_S:
+            self._told[key] = now
+            out.append(self._camera(key, "live"))
 
     @staticmethod
-    def _check_key(record: Record, message: ReadsMessage) -> None:
+    def _decode(record: Record) -> ReadsMessage:
+        message = decode_reads(record.value or b"")
         if record.key != message.camera_id.encode():
             raise SchemaError("bad_value", f"key {record.key!r:.80} is not camera {message.camera_id[:80]!r}")
+        return message
 
-    def _apply(self, record: Record, message: ReadsMessage, applied: list[Record]) -> list[Outgoing]:
-        key = record.key or b""
-        camera = self._load(key)
-        _place(camera.state.hot, record.partition)
-        try:
-            camera.state, told = step(
-                camera.state, message, record.offset, self._clock.now_ms(), self._settings.tracker
-            )
-        except Exception as error:
-            log.exception("tracker: cannot apply %s-%d at %d", record.topic, record.partition, record.offset)
-            self._again(key, applied)
-            return [self._dead.letter(record, "internal_error", f"{type(error).__name__}: {error}")]
-        camera.changed = True
-        return [Outgoing(self._settings.topics.sightings, s.plate.encode(), encode_json(s)) for s in told]
-
-    def _again(self, key: bytes, applied: Iterable[Record]) -> None:
+    def _again(self, key: bytes, applied: Iterable[Record]) -> _Camera:
         """Rebuild a camera that a fault left half changed: from the table, then this batch's earlier records."""
         del self._cameras[key]
         camera = self._load(key)
         for record in applied:
-            if record.key == key:
-                message = decode_reads(record.value or b"")
-                _place(camera.state.hot, record.partition)
-                camera.state, _ = step(camera.state, message, record.offset, 0, self._settings.tracker)
-                camera.changed = True
+            _place(camera.state.hot, record.partition)
+            camera.state, _ = step(camera.state, self._decode(record), record.offset, 0, self._settings.tracker)
+            camera.changed = True
+        return camera
 
     def _load(self, key: bytes) -> _Camera:
         camera = self._cameras.get(key)
@@ -166,14 +170,6 @@ class CameraBook:
             state = decode_state(raw, {uid: value for uid, value in crops.items() if value is not None})
         camera = self._cameras[key] = _Camera(state, raw)
         return camera
-
-    def _tell_cameras(self, touched: Iterable[bytes], now: float) -> list[Outgoing]:
-        out = []
-        for key in touched:
-            if now - self._told.get(key, -_CAMERA_EVERY_S) >= _CAMERA_EVERY_S:
-                self._told[key] = now
-                out.append(self._camera(key, "live"))
-        return out
 
     def _camera(self, key: bytes, status: str) -> Outgoing:
         message = camera_message(self._cameras[key].state, status, from_ms(self._clock.now_ms()))
@@ -251,6 +247,10 @@ class PlateBook:
 
     def take(self, batch: Iterable[Record]) -> list[Outgoing]:
         """Apply a batch; as `CameraBook.take`."""
+        with collector_waiting():
+            return self._take(batch)
+
+    def _take(self, batch: Iterable[Record]) -> list[Outgoing]:
         out: list[Outgoing] = []
         for record in batch:
             try:

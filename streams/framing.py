@@ -44,9 +44,13 @@ def distinct(reads: Sequence[PlateRead]) -> list[int]:
     ranks.sort(key=lambda rank: (-reads[rank].confidence, rank))
     kept: list[int] = []
     for rank in ranks:
-        if not any(_found_twice(reads[rank], reads[other]) for other in kept):
+        for other in kept:
+            if _found_twice(reads[rank], reads[other]):
+                break
+        else:
             kept.append(rank)
-    return sorted(kept)
+    kept.sort()
+    return kept
 
 
 def within_metres(a: tuple[float, float], b: tuple[float, float], most: float) -> bool:
@@ -76,10 +80,10 @@ def _found_twice(a: PlateRead, b: PlateRead) -> bool:
 def _overlap(a: PlateRead, b: PlateRead) -> float:
     ax, ay, aw, ah = a.box
     bx, by, bw, bh = b.box
+    if ax + aw <= bx or bx + bw <= ax or ay + ah <= by or by + bh <= ay:
+        return 0.0
     w = min(ax + aw, bx + bw) - max(ax, bx)
     h = min(ay + ah, by + bh) - max(ay, by)
-    if w <= 0 or h <= 0:
-        return 0.0
     return w * h / (aw * ah + bw * bh - w * h)
 
 

@@ -54,11 +54,19 @@ class Look(msgspec.Struct, array_like=True, frozen=True, gc=False):
     model_version: str
 
 
-def look_of(frame: FrameReads, read: PlateRead, rank: int, text: str, t: int) -> Look:
+def worth_of(read: PlateRead) -> float:
+    """How good a look at a plate the read is, its own confidence included."""
+    return quality(read.box[3], read.sharpness, read.legibility) * (0.1 + 0.9 * read.confidence)
+
+
+def look_of(frame: FrameReads, rank: int, text: str, t: int, worth: float) -> Look:
     """What is retained of read `rank` of a frame at `t`, epoch milliseconds; `text` is its plate, not empty."""
+    read = frame.reads[rank]
     probs = read.char_probs if len(read.char_probs) == len(text) else ()
-    if max(map(len, probs), default=0) > _SYMBOLS:
-        probs = tuple(options[:_SYMBOLS] for options in probs)
+    for options in probs:
+        if len(options) > _SYMBOLS:
+            probs = tuple(options[:_SYMBOLS] for options in probs)
+            break
     said = Said(
         text,
         read.confidence,
@@ -73,7 +81,7 @@ def look_of(frame: FrameReads, read: PlateRead, rank: int, text: str, t: int) ->
         frame.seq,
         rank,
         t,
-        quality(read.box[3], read.sharpness, read.legibility) * (0.1 + 0.9 * read.confidence),
+        worth,
         said,
         msgspec.Raw(_encoder.encode(read.corners)),
         frame.frame_sha256,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from streams.text import distance, fragment
+from streams.text import LOOKALIKE_COST, distance, fragment
 from streams.track import Seen, Track
 
 MAX_COST = 6.0
@@ -34,6 +34,8 @@ _OTHER_VEHICLE = 2.4
 _LOOKALIKE = 0.35
 _HIDDEN = 0.6
 """Text distance of a plate to a piece of itself."""
+_LEAST_UNLIKE = LOOKALIKE_COST * _PER_DIFFERENCE
+"""No pair whose texts are not the same costs less than this, whatever its place."""
 _NO_TEXT = 1.0
 _PER_SECOND = 0.8
 
@@ -85,14 +87,16 @@ def predict(seen: Sequence[Seen], t: int) -> Place:
     if not span:
         return Place(near.x, near.y, near.w, near.h, abs(t - near.t) / 1000, False)
     # a velocity is believed for a second, growth for less: plates near the camera leave the picture
-    k = max(-1000, min(1000, t - near.t)) / span
-    growth = max(0.5, min(2.0, (near.w / max(far.w, 1.0)) ** max(-3.0, min(3.0, k))))
+    ahead = t - near.t
+    k = (1000 if ahead > 1000 else -1000 if ahead < -1000 else ahead) / span
+    growth = (near.w / (far.w if far.w > 1.0 else 1.0)) ** (3.0 if k > 3.0 else -3.0 if k < -3.0 else k)
+    growth = 2.0 if growth > 2.0 else 0.5 if growth < 0.5 else growth
     return Place(
         near.x + k * (near.x - far.x),
         near.y + k * (near.y - far.y),
         near.w * growth,
         near.h * growth,
-        abs(t - near.t) / 1000,
+        abs(ahead) / 1000,
         True,
     )
 
@@ -119,6 +123,9 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     What lies above the highest limit may be told as inf.
     """
     same = offer.text == track.lead
+    if track.still:
+        # pictures of a folder follow each other without motion: only the text can join them
+        return -1.0 if same and offer.text else math.inf
     doubt = place.dt if place.dt < 2.0 else 2.0
     wider = offer.w if offer.w > place.w else place.w
     sigma = _SIGMA_0 + (_SIGMA_MOVING if place.moving else _SIGMA_NEW) * doubt
@@ -126,7 +133,8 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     if off > _OUT_OF_REACH and not same:
         # most pairs of a frame end here
         return math.inf
-    grown = math.log(max(offer.w, 1.0) / max(place.w, 1.0)) / (0.3 + 0.8 * doubt)
+    larger = (offer.w if offer.w > 1.0 else 1.0) / (place.w if place.w > 1.0 else 1.0)
+    grown = math.log(larger) / (0.3 + 0.8 * doubt)
     motion = 0.5 * (off * off + grown * grown) + _PER_SECOND * place.dt
     if not offer.text or not track.lead:
         return motion + _NO_TEXT
@@ -143,7 +151,8 @@ def cost(track: Track, place: Place, offer: Offer) -> float:
     sure = offer.confidence * (1.0 - (1.0 - track.lead_confidence) / track.texts[track.lead][0])
     if text == 0.0:
         # one plate exists once: the same text may jump, as it does when a dash cam hits a bump
-        return min(motion, _SAME_TEXT_MOTION) - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)
+        jump = motion if motion < _SAME_TEXT_MOTION else _SAME_TEXT_MOTION
+        return jump - _SAME_TEXT_BONUS * (0.3 + 0.7 * sure)
     if text >= _OTHER_VEHICLE and sure > 0.5:
         return math.inf
     # even a blurred read seldom gets more than half of a plate wrong
@@ -156,20 +165,61 @@ def _piece(a: str, b: str) -> bool:
     return fragment(a, b) if len(a) < len(b) else fragment(b, a)
 
 
+def choose(tracks: Sequence[Track], offers: Sequence[Offer], t: int) -> list[int]:
+    """Index of the track that each offer goes to at `t`, -1 for none: all offers at once, at the least cost.
+
+    Not choosing costs the offer's limit, and pairs above it are never chosen.
+    """
+    places: list[Place | None] = [None] * len(tracks)
+    cheapest = [_cheapest(tracks, places, offer, t) for offer in offers]
+    taken = [column for column in cheapest if column >= 0]
+    if len(taken) < 2 or len(set(taken)) == len(taken):
+        return cheapest
+    known = [place or predict(track.seen, t) for track, place in zip(tracks, places, strict=True)]
+    costs = [[cost(track, place, offer) for track, place in zip(tracks, known, strict=True)] for offer in offers]
+    return assign(costs, [_limit(offer) for offer in offers])
+
+
+def _limit(offer: Offer) -> float:
+    return MAX_COST if offer.text else MAX_COST_UNREAD
+
+
+def _cheapest(tracks: Sequence[Track], places: list[Place | None], offer: Offer, t: int) -> int:
+    """The track that costs the offer least, the first of equals; -1 where that is above the limit.
+
+    Only tracks that may be it are looked at closely: those with the same text first, and another one not when its
+    text and the time since its last look alone cost more than the best so far.
+    """
+    text = offer.text
+    least, chosen = math.inf, -1
+    others = []
+    for column, track in enumerate(tracks):
+        if track.lead != text:
+            others.append(column)
+            continue
+        place = places[column] or predict(track.seen, t)
+        places[column] = place
+        price = cost(track, place, offer)
+        if price < least:
+            least, chosen = price, column
+    for column in reversed(others) if least >= _LEAST_UNLIKE else ():
+        track = tracks[column]
+        if _LEAST_UNLIKE + _PER_SECOND * ((t - track.last_t) / 1000) > least:
+            continue
+        place = places[column] or predict(track.seen, t)
+        places[column] = place
+        price = cost(track, place, offer)
+        if price < least or (price == least and column < chosen):
+            least, chosen = price, column
+    return chosen if least <= _limit(offer) else -1
+
+
 def assign(costs: Sequence[Sequence[float]], limits: Sequence[float]) -> list[int]:
     """Cheapest choice of a column for every row, -1 for none; pairs above the row's limit are never chosen.
 
-    Not choosing costs the limit. Exact (shortest augmenting paths), and quick where no two rows want the same column.
+    Not choosing costs the limit. Exact (shortest augmenting paths).
     """
-    rows = len(costs)
-    columns = len(costs[0]) if rows else 0
-    if not columns:
-        return [-1] * rows
-    best = [row.index(min(row)) for row in costs]
-    wanted = [column if costs[i][column] <= limits[i] else -1 for i, column in enumerate(best)]
-    taken = [column for column in wanted if column >= 0]
-    if len(set(taken)) == len(taken):
-        return wanted
+    rows, columns = len(costs), len(costs[0])
     # a private column per row stands for "none of them"
     square = [
         [c if c <= limits[i] else 1e6 for c in row] + [limits[i] if k == i else 1e6 for k in range(rows)]

@@ -22,6 +22,8 @@ Direction = Literal["approaching", "receding", "unknown"]
 _GROWN = 1.15
 _SURER = 0.1
 _BETTER_CROP = 1.6
+_SETTLED = 0.75
+"""Of what was read, by weight, this much says the told plate: a vote will hardly say another."""
 
 
 def vote_of(track: Track) -> Vote:
@@ -74,6 +76,16 @@ def likeness(track: Track, plate: str) -> float:
     looks = track.looks
     near = sum(max(0.0, 1.0 - distance(k.said.text, plate) / len(plate)) for k in looks if plate)
     return near / len(looks)
+
+
+def stands(track: Track) -> bool:
+    """True when no vote is needed to say that an open sighting cannot be told notably better than it was."""
+    if track.told_confidence <= 1.0 - _SURER or track.looks[0].quality >= track.told_quality * _BETTER_CROP:
+        return False
+    if track.told_direction == "unknown" and direction(track) != "unknown":
+        return False
+    weight = sum([weight for _, weight in track.texts.values()])
+    return track.texts.get(track.told_plate, (0, 0))[1] >= _SETTLED * weight
 
 
 def improved(track: Track, said: Vote, winner: Look) -> bool:

@@ -5,14 +5,13 @@ per track the crops of its best reads (large, change seldom).
 """
 
 import math
-from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from schemas.read import FrameReads
-from streams.looks import Look, look_of, worse
+from streams.looks import Look, look_of, worse, worth_of
 from streams.text import distance
 
 TENTATIVE, OPEN, CLOSED = 0, 1, 2
@@ -42,7 +41,7 @@ class Seen(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Whether a text was read there."""
 
 
-class Track(msgspec.Struct, array_like=True, eq=False):
+class Track(msgspec.Struct, array_like=True, eq=False, gc=False):
     """One vehicle in one pass, from the first read on, sighting or not yet. Equal to itself alone."""
 
     uid: str
@@ -89,7 +88,7 @@ class Track(msgspec.Struct, array_like=True, eq=False):
     """The uid of a track that was expected just where this one began, and was not read in that frame."""
 
 
-class CameraTracks(msgspec.Struct, array_like=True):
+class CameraTracks(msgspec.Struct, array_like=True, gc=False):
     """All that the tracker knows of one camera, without crops."""
 
     camera_id: str
@@ -121,20 +120,42 @@ class CameraTracks(msgspec.Struct, array_like=True):
 
 
 class CameraState:
-    """CameraTracks with the crops of its tracks, and which of these changed since they were last written."""
+    """CameraTracks with the crops of its tracks, which of these changed since they were last written, and what time
+    can still change."""
 
-    __slots__ = ("closed", "crops", "dirty", "hot")
+    __slots__ = ("_recent", "_recent_from", "crops", "dirty", "encoded", "hot", "settled_until")
 
     def __init__(self, hot: CameraTracks, crops: dict[str, dict[int, bytes]] | None = None) -> None:
         self.hot = hot
         self.crops = crops if crops is not None else {}
         """uid -> seq -> JPEG."""
         self.dirty: set[str] = set()
-        self.closed: dict[str, tuple[Mark, msgspec.Raw]] = {}
-        """uid -> a closed track as it was last encoded."""
+        self.encoded: dict[str, msgspec.Raw] = {}
+        """uid -> a closed track as it was last encoded. Who changes a closed track takes it out."""
+        self.unsettle()
+
+    def unsettle(self) -> None:
+        """To be called when tracks come, go or change their phase: all of them must be looked at again."""
+        self.settled_until = -math.inf
+        """Event time up to which no track ends, is made slim or is forgotten by its passing alone."""
+        self._recent: list[Track] = []
+        self._recent_from = math.inf
+
+    def settle(self, until: float, recent_from: float) -> None:
+        """Remember that nothing is due before `until`, and which tracks were read at `recent_from` or later."""
+        self.settled_until = until
+        self._recent = [track for track in self.hot.tracks if track.last_t >= recent_from]
+        self._recent_from = recent_from
+
+    def read_since(self, t: float) -> list[Track]:
+        """The tracks that were last read at `t` or later, in order, and perhaps others."""
+        if t >= self._recent_from:
+            return self._recent
+        # an older track may become a recent one now
+        self.unsettle()
+        return self.hot.tracks
 
 
-Mark = tuple[int, ...]
 _encoder = msgspec.msgpack.Encoder()
 _tracks = msgspec.msgpack.Decoder(CameraTracks)
 _crops = msgspec.msgpack.Decoder(dict[int, bytes])
@@ -147,24 +168,19 @@ def new_state(camera_id: str) -> CameraState:
 
 def encode_state(state: CameraState) -> bytes:
     """The part without crops. Closed tracks, most of it, are encoded again only when they have changed."""
-    before, state.closed = state.closed, {}
+    before, state.encoded = state.encoded, {}
     tracks: list[Any] = []
     for track in state.hot.tracks:
         if track.phase != CLOSED:
             tracks.append(track)
             continue
-        mark = _mark(track)
-        known = before.get(track.uid)
-        if known is None or known[0] != mark:
-            known = mark, msgspec.Raw(_encoder.encode(track))
-        state.closed[track.uid] = known
-        tracks.append(known[1])
+        uid = track.uid
+        raw = before.get(uid)
+        if raw is None:
+            raw = msgspec.Raw(_encoder.encode(track))
+        state.encoded[uid] = raw
+        tracks.append(raw)
     return _encoder.encode(msgspec.structs.replace(state.hot, tracks=tracks))
-
-
-def _mark(track: Track) -> Mark:
-    """Changes whenever a closed track does: by a late read, by another that it absorbs, when told or made slim."""
-    return track.touched, track.frames, track.revision, len(track.looks), len(track.best)
 
 
 def decode_state(data: bytes, crops: Mapping[str, bytes]) -> CameraState:
@@ -185,6 +201,9 @@ def encode_crops(crops: Mapping[int, bytes]) -> bytes:
 def add_seq(hot: CameraTracks, seq: int) -> bool:
     """Note that frame `seq` was applied; False when it had been before."""
     ranges = hot.seqs
+    if ranges and seq == ranges[-1][1] + 1:
+        ranges[-1] = (ranges[-1][0], seq)
+        return True
     at = len(ranges)
     while at and ranges[at - 1][0] > seq:
         at -= 1
@@ -219,95 +238,121 @@ def begin(state: CameraState, frame: FrameReads, rank: int, t: int) -> Track:
         last_seq=frame.seq,
         still=frame.still,
     )
+    state.unsettle()
     state.hot.tracks.append(track)
     return track
 
 
 def add_read(state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int) -> None:
     """Let the track have one read; `text` is the plate or empty when it says nothing."""
+    if track.phase == CLOSED:
+        state.encoded.pop(track.uid, None)
     read = frame.reads[rank]
+    seq, lat, lon = frame.seq, frame.lat, frame.lon
     x, y, w, h = read.box
-    _see(track, Seen(t, frame.seq, x + w / 2, y + h / 2, w, h, bool(text)))
-    if t >= track.last_t and frame.lat is not None and frame.lon is not None:
-        track.place = (frame.lat, frame.lon)
-    track.first_t = min(track.first_t, t)
-    track.last_t = max(track.last_t, t)
-    track.last_seq = max(track.last_seq, frame.seq)
+    _see(track, Seen(t, seq, x + w / 2, y + h / 2, w, h, bool(text)))
+    if t >= track.last_t:
+        track.last_t = t
+        if lat is not None and lon is not None:
+            track.place = (lat, lon)
+    if t < track.first_t:
+        track.first_t = t
+    if seq > track.last_seq:
+        track.last_seq = seq
     track.touched = state.hot.frames
     if not text:
         return
-    track.first = (t, frame.seq, rank) if not track.frames else min(track.first, (t, frame.seq, rank))
+    if not track.frames or (t, seq, rank) < track.first:
+        track.first = (t, seq, rank)
     track.frames += 1
-    if frame.lat is not None and frame.lon is not None:
-        _follow(track, t, frame.lat, frame.lon)
-    look = look_of(frame, read, rank, text, t)
-    _count(track, text, look)
-    _retain(state, track, look, read.crop_jpeg)
+    if lat is not None and lon is not None:
+        known = track.trail.get(t // 1000)
+        if known is None or t < known[0]:
+            _follow(track, t, lat, lon)
+    worth = worth_of(read)
+    _count(track, text, read.confidence, worth)
+    _retain(state, track, frame, rank, text, t, worth)
 
 
 def _see(track: Track, seen: Seen) -> None:
     places = track.seen
-    places.append(seen)
-    if len(places) > 1 and (seen.t, seen.seq) <= (places[-2].t, places[-2].seq):
+    t = seen.t
+    if places and (t < places[-1].t or (t == places[-1].t and seen.seq <= places[-1].seq)):
+        places.append(seen)
         places.sort(key=lambda s: (s.t, s.seq))
-    if not track.early[1] or seen.t < track.early[0]:
-        track.early = (seen.t, seen.h)
-    if not track.late[1] or seen.t >= track.late[0]:
-        track.late = (seen.t, seen.h)
+    else:
+        places.append(seen)
+    if t < track.early[0] or not track.early[1]:
+        track.early = (t, seen.h)
+    if t >= track.late[0] or not track.late[1]:
+        track.late = (t, seen.h)
     if len(places) > _OBSERVATIONS:
         del places[0]
 
 
 def _follow(track: Track, t: int, lat: float, lon: float) -> None:
     second = t // 1000
-    known = track.trail.get(second)
-    if known is None or t < known[0]:
-        if known is None and len(track.trail) >= _TRAIL:
-            # a long pass: keep every second point, ends included
-            for odd in sorted(track.trail)[1:-1:2]:
-                del track.trail[odd]
-        track.trail[second] = (t, lat, lon)
+    if second not in track.trail and len(track.trail) >= _TRAIL:
+        # a long pass: keep every second point, ends included
+        for odd in sorted(track.trail)[1:-1:2]:
+            del track.trail[odd]
+    track.trail[second] = (t, lat, lon)
 
 
-def _count(track: Track, text: str, look: Look) -> None:
-    number, weight = track.texts.get(text, (0, 0))
+def _count(track: Track, text: str, confidence: float, worth: float) -> None:
+    texts = track.texts
+    number, weight = texts.get(text, (0, 0))
     # weights are rounded so that their sum does not depend on the order of adding
-    weight += round(look.said.confidence * look.quality)
-    track.texts[text] = (number + 1, weight)
-    if len(track.texts) > _TEXTS:
-        del track.texts[min(track.texts, key=lambda s: (track.texts[s][1], s))]
-    track.lead = text if len(track.texts) == 1 else max(track.texts, key=lambda s: (track.texts[s][1], s))
-    if text == track.lead:
-        track.lead_confidence = max(track.lead_confidence, look.said.confidence)
+    texts[text] = (number + 1, weight + round(confidence * worth))
+    if len(texts) > _TEXTS:
+        del texts[min(texts, key=lambda s: (texts[s][1], s))]
+    lead = text if len(texts) == 1 else _heaviest(texts)
+    if lead != track.lead:
+        track.lead = lead
+    if text == lead and confidence > track.lead_confidence:
+        track.lead_confidence = confidence
 
 
-def _retain(state: CameraState, track: Track, look: Look, crop: bytes) -> None:
+def _heaviest(texts: Mapping[str, tuple[int, int]]) -> str:
+    lead, most = "", -1
+    for text, (_, weight) in texts.items():
+        if weight > most or (weight == most and text > lead):
+            lead, most = text, weight
+    return lead
+
+
+def _retain(state: CameraState, track: Track, frame: FrameReads, rank: int, text: str, t: int, worth: float) -> None:
     """Keep the looks that vote, and the crops of those that may become the evidence."""
-    bucket = round(math.log(look.quality) / _LOG_STEP)
-    text = look.said.text
-    held = track.best.get(text)
-    if held is None and len(track.best) >= _CROPS:
-        least = min(track.best, key=lambda s: (track.texts.get(s, (0, 0))[1], s))
-        if track.texts.get(least, (0, 0))[1] >= track.texts.get(text, (0, 0))[1]:
-            least = text
-        else:
-            del track.best[least]
-    if (held or len(track.best) < _CROPS) and (held is None or (bucket, -look.seq) > (held[0], -held[1])):
-        track.best[text] = (bucket, look.seq)
+    seq, best, looks = frame.seq, track.best, track.looks
+    held = best.get(text)
+    if held is None and len(best) >= _CROPS:
+        least = min(best, key=lambda s: (track.texts.get(s, (0, 0))[1], s))
+        if track.texts.get(least, (0, 0))[1] < track.texts.get(text, (0, 0))[1]:
+            del best[least]
+    bucket = round(math.log(worth) / _LOG_STEP)
+    if len(best) < _CROPS if held is None else (bucket, -seq) > (held[0], -held[1]):
+        best[text] = (bucket, seq)
+        crop = frame.reads[rank].crop_jpeg
         if crop and len(crop) <= MAX_CROP_BYTES:
-            state.crops.setdefault(track.uid, {})[look.seq] = crop
+            state.crops.setdefault(track.uid, {})[seq] = crop
             state.dirty.add(track.uid)
-    looks = track.looks
-    insort(looks, look, key=worse)
-    keep = {seq for _, seq in track.best.values()}
+    elif len(looks) >= BALLOTS and worth < looks[-1].quality:
+        return
+    at = 0
+    for look in looks:
+        if worth > look.quality or (worth == look.quality and seq < look.seq):
+            break
+        at += 1
+    looks.insert(at, look_of(frame, rank, text, t, worth))
     if len(looks) > BALLOTS:
+        keep = [seq for _, seq in best.values()]
         last = BALLOTS
         while looks[last].seq in keep:
             last -= 1
         del looks[last]
     crops = state.crops.get(track.uid)
-    if crops and len(crops) > len(keep):
-        for seq in crops.keys() - keep:
+    if crops and len(crops) > len(best):
+        for seq in crops.keys() - {seq for _, seq in best.values()}:
             del crops[seq]
 
 
@@ -335,6 +380,7 @@ def slim(state: CameraState, track: Track) -> None:
     """Let a track that time has left behind keep only what a late frame may still need: most of a state is such."""
     if len(track.best) <= 1 and len(track.looks) <= _CLOSED_BALLOTS:
         return
+    state.encoded.pop(track.uid, None)
     if track.best:
         nearest = min(track.best, key=lambda text: (distance(text, track.told_plate), text))
         track.best = {nearest: track.best[nearest]}

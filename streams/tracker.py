@@ -6,18 +6,18 @@ same identities; the wall clock only stamps `emitted_at`.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from plumbing.clock import from_ms
 from schemas.camera import CameraState as CameraMessage
-from schemas.read import CloseTracks, FrameReads, ReadsMessage
+from schemas.read import CloseTracks, FrameReads, PlateRead, ReadsMessage
 from schemas.sighting import Sighting
 from schemas.topics import FRAMES
 from streams import motion
 from streams.framing import cut, distinct, sane_place, within_metres
 from streams.settings import TrackerSettings
-from streams.telling import Teller, agreeing, improved, opens, remains, vote_of, winning
+from streams.telling import Teller, agreeing, improved, opens, remains, stands, vote_of, winning
 from streams.text import distance, fragment
 from streams.track import (
     CLOSED,
@@ -154,29 +154,17 @@ def _health(hot: CameraTracks, frame: FrameReads, t: int) -> None:
 
 
 def _join(
-    state: CameraState, frame: FrameReads, ranks: Iterable[int], t: int, settings: TrackerSettings
+    state: CameraState, frame: FrameReads, ranks: Sequence[int], t: int, settings: TrackerSettings
 ) -> list[Track]:
     """Give every read to a track that it continues, or to a new one. Returns the tracks in the reads' order."""
-    offers = {}
-    for rank in ranks:
-        read = frame.reads[rank]
-        x, y, w, h = read.box
-        sound = settings.min_length <= len(read.plate) <= settings.max_length and not cut(read, frame)
-        text = read.plate if sound else ""
-        offers[rank] = motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
-    tracks = _in_reach(state.hot, frame, t, settings)
-    places = [motion.predict(track.seen, t) for track in tracks]
-    costs = [
-        [_cost(track, place, offer) for track, place in zip(tracks, places, strict=True)] for offer in offers.values()
-    ]
-    limits = [motion.MAX_COST if offer.text else motion.MAX_COST_UNREAD for offer in offers.values()]
-    chosen = motion.assign(costs, limits)
+    offers = [_offer(frame.reads[rank], frame, settings) for rank in ranks]
+    tracks = _in_reach(state, frame, t, settings)
+    chosen = motion.choose(tracks, offers, t)
     joined = []
-    for (rank, offer), column in zip(offers.items(), chosen, strict=True):
+    for rank, offer, column in zip(ranks, offers, chosen, strict=True):
         track = tracks[column] if column >= 0 else begin(state, frame, rank, t)
         if track.phase == TENTATIVE and (column < 0 or track.beside):
-            idle = (k for k in range(len(tracks)) if k not in chosen)
-            there = [tracks[k] for k in idle if _expected(places[k], offer)]
+            there = [other for k, other in enumerate(tracks) if k not in chosen and _expected(other, offer, t)]
             if column < 0 or track.beside not in (other.uid for other in there):
                 nearest = min(there, key=lambda other: distance(offer.text, other.lead), default=None)
                 track.beside = nearest.uid if nearest is not None else ""
@@ -185,29 +173,31 @@ def _join(
     return joined
 
 
-def _expected(place: motion.Place, offer: motion.Offer) -> bool:
+def _offer(read: PlateRead, frame: FrameReads, settings: TrackerSettings) -> motion.Offer:
+    x, y, w, h = read.box
+    text = read.plate
+    if not settings.min_length <= len(text) <= settings.max_length or cut(read, frame):
+        text = ""
+    return motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
+
+
+def _expected(track: Track, offer: motion.Offer, t: int) -> bool:
+    place = motion.predict(track.seen, t)
     apart = math.hypot(place.x - offer.x, place.y - offer.y)
     return place.dt <= _SPOT_S and apart <= _SAME_SPOT * max(place.w, offer.w)
 
 
-def _cost(track: Track, place: motion.Place, offer: motion.Offer) -> float:
-    if track.still:
-        # pictures of a folder follow each other without motion: only the text can join them
-        return -1.0 if offer.text and offer.text == track.lead else math.inf
-    return motion.cost(track, place, offer)
-
-
-def _in_reach(hot: CameraTracks, frame: FrameReads, t: int, settings: TrackerSettings) -> list[Track]:
+def _in_reach(state: CameraState, frame: FrameReads, t: int, settings: TrackerSettings) -> list[Track]:
     gap = settings.gap_s * 1000
     begins, ends = t - gap, t + gap
     here = None if frame.lat is None or frame.lon is None else (frame.lat, frame.lon)
     return [
         track
-        for track in hot.tracks
+        for track in state.read_since(begins)
         if begins <= track.last_t
         and track.first_t <= ends
         and track.still == frame.still
-        and _near(track.place, here, settings)
+        and (here is None or track.place is None or within_metres(track.place, here, settings.max_jump_m))
     ]
 
 
@@ -224,11 +214,19 @@ def _crops(state: CameraState, track: Track) -> dict[int, bytes]:
 
 def _consider(state: CameraState, track: Track, teller: Teller, settings: TrackerSettings) -> list[Sighting]:
     """Tell of a track that has just got a read, when that is worth it."""
-    if not track.frames or track not in state.hot.tracks:
+    if not track.frames:
+        return []
+    if track.phase == OPEN and _rests(state, track, settings):
+        # most reads end here
+        return []
+    if track not in state.hot.tracks:
+        # the read before it in this frame has merged it into another
         return []
     if track.still:
+        state.unsettle()
         return _tell_still(state, track, teller, settings)
     if track.phase == CLOSED:
+        state.unsettle()
         if track.last_t < state.hot.clock - settings.gap_s * 1000:
             return teller.tell(track, vote_of(track), _crops(state, track), "final")
         track.phase = OPEN
@@ -247,16 +245,23 @@ def _consider(state: CameraState, track: Track, teller: Teller, settings: Tracke
         told = teller.tell(track, said, _crops(state, track), "provisional")
         track.phase = OPEN
         return told
-    if state.hot.clock - track.told_t < settings.update_s * 1000 or track.frames == track.told_frames:
+    if _rests(state, track, settings):
+        return []
+    track.told_t = state.hot.clock
+    if stands(track):
         return []
     said = vote_of(track)
-    track.told_t = state.hot.clock
     if not improved(track, said, winning(track, said.plate, _crops(state, track))):
         return []
     twin = _twin(state, track, said, settings)
     if twin is not None:
         return _join_twin(state, track, twin, teller, settings)
     return teller.tell(track, said, _crops(state, track), "provisional")
+
+
+def _rests(state: CameraState, track: Track, settings: TrackerSettings) -> bool:
+    """True when it is not yet time to look whether an open sighting can be told better."""
+    return track.frames == track.told_frames or state.hot.clock - track.told_t < settings.update_s * 1000
 
 
 def _may_open(track: Track, settings: TrackerSettings) -> bool:
@@ -326,6 +331,8 @@ def _on_way(track: Track, other: Track) -> bool:
 def _merge(state: CameraState, track: Track, into: Track, teller: Teller) -> list[Sighting]:
     """Let `into` have all that `track` has; a track that was told before is taken back."""
     told = [teller.withdraw(track, None)] if track.told_plate else []
+    state.unsettle()
+    state.encoded.pop(into.uid, None)
     absorb(into, track, _crops(state, into))
     forget_crops(state, track.uid)
     state.hot.tracks.remove(track)
@@ -370,14 +377,17 @@ def _close(state: CameraState, track: Track, teller: Teller, settings: TrackerSe
 def _pass_time(state: CameraState, teller: Teller, settings: TrackerSettings) -> list[Sighting]:
     """Close what the camera's clock has left behind, forget what is closed for long."""
     hot = state.hot
-    ends = hot.clock - settings.gap_s * 1000
+    if hot.clock <= state.settled_until:
+        return []
+    gap, keep = settings.gap_s * 1000, settings.keep_s * 1000
+    ends = hot.clock - gap
     told: list[Sighting] = []
     past = [track for track in hot.tracks if track.last_t < ends]
     for track in past:
         # the end of one may be the end of another
         if track.phase != CLOSED and track in hot.tracks:
             told += _close(state, track, teller, settings)
-    oldest = hot.clock - settings.keep_s * 1000
+    oldest = hot.clock - keep
     closed = [track for track in hot.tracks if track.phase == CLOSED]
     if len(closed) > _MAX_CLOSED:
         closed.sort(key=lambda track: track.touched)
@@ -389,6 +399,11 @@ def _pass_time(state: CameraState, teller: Teller, settings: TrackerSettings) ->
             slim(state, track)
             if track.last_t < oldest and hot.frames - track.touched > _PURGE_FRAMES:
                 _forget(state, track)
+    nothing_before = min(
+        (track.last_t + (keep if track.phase == CLOSED and track.last_t < ends else gap) for track in hot.tracks),
+        default=math.inf,
+    )
+    state.settle(nothing_before - 1, ends - gap)
     return told
 
 
@@ -402,6 +417,7 @@ def _close_all(state: CameraState, command: CloseTracks, now_ms: int, settings: 
     if state.hot.seqs and state.hot.seqs[-1][1] > command.seq:
         return []
     told: list[Sighting] = []
+    state.unsettle()
     for track in list(state.hot.tracks):
         if track.phase != CLOSED and track.last_seq <= command.seq and track in state.hot.tracks:
             told += _close(state, track, teller, settings)

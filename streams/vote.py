@@ -56,11 +56,13 @@ def quality(height: float, sharpness: float, legibility: float) -> float:
 
 def weights(ballots: Sequence[Ballot]) -> list[float]:
     """Weight of each ballot, 0..1: large, sharp (against the sharpest of them), legible and sure reads count more."""
-    sharpest = max((b.sharpness for b in ballots), default=0.0)
+    sharpest = max([b.sharpness for b in ballots], default=0.0)
     out = []
     for b in ballots:
-        size = 0.25 + 0.75 * min(1.0, b.height / FULL_HEIGHT_PX)
-        sharp = 0.2 + 0.8 * math.sqrt(max(b.sharpness, 0.0) / sharpest) if sharpest > 0 else 1.0
+        size = 0.25 + 0.75 * (b.height / FULL_HEIGHT_PX if b.height < FULL_HEIGHT_PX else 1.0)
+        sharp = 1.0
+        if sharpest > 0:
+            sharp = 0.2 + 0.8 * math.sqrt((b.sharpness if b.sharpness > 0.0 else 0.0) / sharpest)
         out.append(size * sharp * (0.3 + 0.7 * b.legibility) * (0.2 + 0.8 * b.confidence))
     return out
 
@@ -87,6 +89,8 @@ def _characters(ballot: Ballot) -> CharProbs:
 
 def _reference(ballots: Sequence[Ballot], weight: Sequence[float]) -> str:
     """The text that the others are aligned with: of the length most agree on, the one with most weight."""
+    if all(ballot.text == ballots[0].text for ballot in ballots):
+        return ballots[0].text
     by_length: dict[int, float] = {}
     by_text: dict[str, float] = {}
     for ballot, w in zip(ballots, weight, strict=True):
@@ -101,7 +105,7 @@ def _pool(ballots: Sequence[Ballot], weight: Sequence[float], reference: str) ->
     total = sum(weight)
     shares = [w / total for w in weight]
     pools = []
-    for answers in zip(*(_answers(ballot, reference) for ballot in ballots), strict=True):
+    for answers in zip(*[_answers(ballot, reference) for ballot in ballots], strict=True):
         pool: dict[str, float] = {}
         get = pool.get
         for share, chances in zip(shares, answers, strict=True):
@@ -113,8 +117,10 @@ def _pool(ballots: Sequence[Ballot], weight: Sequence[float], reference: str) ->
 
 def _answers(ballot: Ballot, reference: str) -> CharProbs:
     """What the ballot says of each position of `reference`."""
-    places = align(ballot.text, reference)
     characters = _characters(ballot)
+    if ballot.text == reference:
+        return characters
+    places = align(ballot.text, reference)
     if len(places) == len(reference) and -1 not in places:
         return characters
     answers: list[tuple[tuple[str, float], ...]] = [(("", ballot.confidence),)] * len(reference)
@@ -124,22 +130,28 @@ def _answers(ballot: Ballot, reference: str) -> CharProbs:
     return tuple(answers)
 
 
-def _sharpen(pool: Mapping[str, float], power: float) -> list[tuple[str, float]]:
+def _sharpen(pool: Mapping[str, float], power: float) -> list[tuple[float, str]]:
     """The likeliest symbols, best first, after `power` independent looks; what is not told counts as others."""
-    raised = {symbol: (p if p > 1e-6 else 1e-6) ** power for symbol, p in pool.items()}
-    rest = max(0.0, 1.0 - sum(pool.values())) ** power
-    total = sum(raised.values()) + rest
-    best = sorted(((p, symbol) for symbol, p in raised.items()), reverse=True)
-    return [(symbol, p / total) for p, symbol in best[:_ALTERNATIVES]]
+    known = total = 0.0
+    raised = []
+    for symbol, p in pool.items():
+        known += p
+        sharp = (p if p > 1e-6 else 1e-6) ** power
+        total += sharp
+        raised.append((sharp, symbol))
+    if known < 1.0:
+        total += (1.0 - known) ** power
+    raised.sort(reverse=True)
+    return [(p / total, symbol) for p, symbol in raised[:_ALTERNATIVES]]
 
 
-def _ranked(positions: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str, float]]:
+def _ranked(positions: Sequence[Sequence[tuple[float, str]]]) -> list[tuple[str, float]]:
     """Texts of the likeliest symbols, best first (beam over the positions)."""
-    beam = [("", 1.0)]
+    beam = [(1.0, "")]
     for options in positions:
         longer: dict[str, float] = {}
-        for text, p in beam:
-            for symbol, q in options:
+        for p, text in beam:
+            for q, symbol in options:
                 joint = p * q
                 if joint < _NEGLIGIBLE:
                     # options come best first
@@ -147,11 +159,10 @@ def _ranked(positions: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str,
                 said = text + symbol
                 longer[said] = longer[said] + joint if said in longer else joint
         if not longer:
-            best, p = beam[0]
-            longer = {best + options[0][0]: p * options[0][1]}
-        best_first = sorted(((p, text) for text, p in longer.items()), reverse=True)
-        beam = [(text, p) for p, text in best_first[: 2 * MAX_CANDIDATES]]
-    return beam
+            (p, best), (q, symbol) = beam[0], options[0]
+            longer = {best + symbol: p * q}
+        beam = sorted(zip(longer.values(), longer, strict=True), reverse=True)[: 2 * MAX_CANDIDATES]
+    return [(text, p) for p, text in beam]
 
 
 def _agreement(ballots: Sequence[Ballot], weight: Sequence[float], plate: str) -> float:

@@ -122,6 +122,21 @@ def test_a_fault_in_one_frame_makes_a_dead_letter_and_spoils_nothing(monkeypatch
     assert (letter.reason, letter.origin_offset) == ("internal_error", 7)
 
 
+def test_two_faulty_frames_of_one_camera_make_two_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(state, message, offset, now_ms, settings):  # type: ignore[no-untyped-def]
+        if not isinstance(message, CloseTracks) and message.seq in (4, 9):
+            raise ZeroDivisionError("a fault")
+        return real(state, message, offset, now_ms, settings)
+
+    real = streams.books.step
+    monkeypatch.setattr(streams.books, "step", faulty)
+    desk = Desk()
+    out = desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 9).frames()))
+    letters = [decode_dead(m.headers)[0] for m in out if m.topic == "fleet.dead"]
+    assert [letter.origin_offset for letter in letters] == [3, 8]
+    assert told(out)[-1].frames == 13
+
+
 def test_a_message_under_a_foreign_key_is_a_dead_letter() -> None:
     desk = Desk()
     (record,) = desk.records(Road("a", [], 0.2).frames())

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import T0, Car, Road, frame, read
 
+import streams.tracker
 from plumbing.clock import from_ms, to_ms
 from schemas.read import CloseTracks, FrameReads, ReadsMessage
 from schemas.sighting import Sighting
 from streams.settings import TrackerSettings
+from streams.telling import vote_of
 from streams.track import (
     CameraState,
     decode_state,
@@ -65,6 +67,24 @@ def test_one_pass_is_one_sighting_that_opens_at_once_and_ends_final() -> None:
     assert final.direction == "approaching"
     assert final.region == "DE"
     assert final.confidence > told[0].confidence
+
+
+def test_no_vote_is_held_that_cannot_tell_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    def counted(track):  # type: ignore[no-untyped-def]
+        held.append(track.frames)
+        return vote_of(track)
+
+    monkeypatch.setattr(streams.tracker, "vote_of", counted)
+    steady = Road("cam", [Car("KLM4711", 1, 11, width0=100, width1=100, confidence=0.95)], 13)
+    assert len(play(steady.frames())) == len(held) == 2
+    # another text that gains on the told one is voted on while the vehicle is in sight
+    held.clear()
+    texts = ("KLM4711",) * 10 + ("KLM4712",) * 40
+    told = play(Road("cam", [Car("KLM4712", 1, 11, confidence=0.95, texts=texts)], 13).frames())
+    assert list(dict.fromkeys(s.plate for s in told)) == ["KLM4711", "KLM4712"]
+    assert next(s for s in told if s.plate == "KLM4712").status == "provisional"
 
 
 def test_flickering_reads_are_one_sighting_with_the_right_text() -> None:
