@@ -1,0 +1,60 @@
+"""Records on their way from the consumer to the agent of their topic, in the lists in which the client has them.
+
+A list is handed over at once: what a message costs on its own way through Faust is more than all else that is done
+to most messages.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from plumbing.bus import Record
+
+
+class Inbox:
+    """Records of one topic. `bound`: with so many it is full; the list that fills it still goes in whole."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._lists: deque[Sequence[Record]] = deque()
+        self._count = 0
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be fetched for now."""
+        return self._count >= self._bound
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Add records of one partition, in order; never waits."""
+        if records:
+            self._lists.append(records)
+            self._count += len(records)
+            self._arrived.set()
+
+    async def arrival(self) -> None:
+        """Return when there is something to take."""
+        while not self._count:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, most: int) -> Sequence[Record]:
+        """The next records of one partition, at most so many; none when it is empty."""
+        if not self._lists:
+            return ()
+        first = self._lists[0]
+        if len(first) > most:
+            self._lists[0] = first[most:]
+            first = first[:most]
+        else:
+            self._lists.popleft()
+        self._count -= len(first)
+        return first
+
+    def clear(self) -> None:
+        """Throw everything away: it is read again."""
+        self._lists.clear()
+        self._count = 0
