@@ -7,6 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import faust
@@ -21,7 +22,7 @@ from streams.follow import HotlistFollower
 from streams.inbox import Inbox
 from streams.positions import Positions
 from streams.settings import StreamSettings
-from streams.sink import Sink, Stopped
+from streams.sink import Made, Sink, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -244,34 +245,56 @@ def add_vehicles(
             await _or_crash(app, agents.send([letters.letter(record, "bad_value", why)]))
 
 
+class SinkLoop:
+    """make -> insert -> send -> finish, for one topic: a batch is made while the one before it goes in, and finished
+    after it."""
+
+    def __init__(self, agents: Agents, sink: Sink, pool: Executor) -> None:
+        self._agents = agents
+        self._sink = sink
+        self._pool = pool
+        self._before: asyncio.Task[None] | None = None
+
+    async def turn(self, batch: Batch) -> None:
+        """Make a batch, and begin to insert it once the one before is in."""
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._pool, self._sink.make, batch.records)
+        if self._before is not None:
+            await self._before
+        self._before = asyncio.create_task(_or_crash(self._agents.app, self._insert(batch, made)))
+
+    async def _insert(self, batch: Batch, made: Made) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            letters = await loop.run_in_executor(self._pool, self._sink.insert, made)
+        except Stopped as reason:
+            log.info("%s", reason)
+            # what follows must not be committed over what was left out
+            self._agents.positions.forget()
+            return
+        await self._agents.send(letters)
+        self._agents.finish(batch)
+
+
 def add_sink(app: faust.App, settings: StreamSettings, clock: Clock, store: Store, stop: threading.Event) -> None:
     """Every topic -> the store, in blocks of `flush_rows` or what came in `flush_s`."""
     names = settings.topics
     topics = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)
     agents = Agents(app, settings, clock, topics, sparse=[names.hotlist, names.cameras])
     sink = Sink(settings, store, clock, stop)
+    # of its own: a store that is away must not hold up whoever needs a thread of the loop's
+    pool = ThreadPoolExecutor(2 * len(topics), "sink")
     for topic in topics:
-        _add_sink_agent(app, agents, sink, topic)
+        _add_sink_agent(app, agents, SinkLoop(agents, sink, pool), topic)
 
 
-def _add_sink_agent(app: faust.App, agents: Agents, sink: Sink, topic: str) -> None:
+def _add_sink_agent(app: faust.App, agents: Agents, loop: SinkLoop, topic: str) -> None:
     settings = agents.settings
-
-    async def insert(batch: Batch) -> None:
-        try:
-            letters = await asyncio.to_thread(sink.put, batch.records)
-        except Stopped as reason:
-            log.info("%s", reason)
-            # what follows must not be committed over what was left out
-            agents.positions.forget()
-            return
-        await agents.send(letters)
-        agents.finish(batch)
 
     @app.agent(agents.topic(topic), name=f"sink-{topic}")
     async def take(_: Stream) -> None:
         async for batch in agents.batches(topic, settings.flush_rows, within=settings.flush_s):
-            await _or_crash(app, insert(batch))
+            await _or_crash(app, loop.turn(batch))
 
 
 async def _or_crash(app: faust.App, work: Any) -> None:

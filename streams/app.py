@@ -33,7 +33,7 @@ PATIENCE_S = 30.0
 """How long a start waits for a broker's first answer."""
 _BUFFER = 16_384
 """Changes of tables that wait to be recovered."""
-_FETCH = 1 << 20
+_FETCH = 512 << 10
 """Most bytes of a partition in one answer (a larger message comes alone). More makes answers whose memory the system
 takes back and gives anew each time: twice the time of a message (measured)."""
 
