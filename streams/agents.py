@@ -34,7 +34,8 @@ _PATIENCE_S = 1.0
 _RECOVERY_STILL_S = 30.0
 """A recovery that makes no progress for so long will make none: the process ends and starts anew."""
 _INBOX = 16_384
-"""Messages of a topic that wait for their agent."""
+_INBOX_BYTES = 128 << 20
+"""Bytes of a topic that wait for their agent at most."""
 Stream = Any
 """What an agent is given: Faust keeps its subscription by it, and nothing comes through it (see `streams.inbox`)."""
 
@@ -72,16 +73,23 @@ class Batch(NamedTuple):
 
 
 class Agents:
-    """What the agents of one app share. `sources` are the topics that they consume, `sparse` the compacted of them."""
+    """What the agents of one app share. `sources` are the topics that they consume, `sparse` the compacted of them;
+    `inbox` messages of each wait for their agent."""
 
     def __init__(
-        self, app: faust.App, settings: StreamSettings, clock: Clock, sources: Sequence[str], sparse: Sequence[str] = ()
+        self,
+        app: faust.App,
+        settings: StreamSettings,
+        clock: Clock,
+        sources: Sequence[str],
+        sparse: Sequence[str] = (),
+        inbox: int = _INBOX,
     ) -> None:
         self.app = app
         self.settings = settings
         self.clock = clock
         self.positions = Positions(sources, sparse, _PATIENCE_S + settings.flush_s)
-        self.inboxes = {topic: Inbox(_INBOX) for topic in sources}
+        self.inboxes = {topic: Inbox(inbox, _INBOX_BYTES) for topic in sources}
         self._topics: dict[str, Any] = {}
         self._waiting: set[str] = set()
         self._recovering: dict[tuple[int, int], float] = {}
@@ -118,13 +126,14 @@ class Agents:
             await asyncio.gather(*sent)
 
     async def batches(self, topic: str, most: int, within: float = 0.0) -> AsyncIterator[Batch]:
-        """What has arrived, up to `most` messages; when it is fewer, `within` seconds after the batch before."""
+        """What has arrived, up to `most` messages; when it is fewer, `within` seconds after the batch before, or when
+        the inbox holds no more."""
         inbox = self.inboxes[topic]
         due = 0.0
         while True:
             self._waiting.add(topic)
             await inbox.arrival()
-            while len(inbox) < most and (left := due - self.clock.monotonic()) > 0:
+            while len(inbox) < most and not inbox.full and (left := due - self.clock.monotonic()) > 0:
                 await asyncio.sleep(min(left, _LOOK_S))
             now = self.clock.monotonic()
             due = now + within
@@ -280,7 +289,7 @@ def add_sink(app: faust.App, settings: StreamSettings, clock: Clock, store: Stor
     """Every topic -> the store, in blocks of `flush_rows` or what came in `flush_s`."""
     names = settings.topics
     topics = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)
-    agents = Agents(app, settings, clock, topics, sparse=[names.hotlist, names.cameras])
+    agents = Agents(app, settings, clock, topics, sparse=[names.hotlist, names.cameras], inbox=settings.flush_rows)
     sink = Sink(settings, store, clock, stop)
     # of its own: a store that is away must not hold up whoever needs a thread of the loop's
     pool = ThreadPoolExecutor(2 * len(topics), "sink")

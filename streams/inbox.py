@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from plumbing.bus import Record
 
 
-class Inbox:
-    """Records of one topic. `bound`: with so many it is full; the list that fills it still goes in whole."""
+def _size(records: Sequence[Record]) -> int:
+    return sum(len(record.value or b"") for record in records)
 
-    def __init__(self, bound: int) -> None:
-        self._bound = bound
+
+class Inbox:
+    """Records of one topic. With `most` of them, or so many bytes, it is full; the list that fills it goes in whole."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
         self._lists: deque[Sequence[Record]] = deque()
         self._count = 0
+        self._bytes = 0
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -26,13 +32,14 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether nothing more should be fetched for now."""
-        return self._count >= self._bound
+        return self._count >= self._most or self._bytes >= self._most_bytes
 
     def put(self, records: Sequence[Record]) -> None:
         """Add records of one partition, in order; never waits."""
         if records:
             self._lists.append(records)
             self._count += len(records)
+            self._bytes += _size(records)
             self._arrived.set()
 
     async def arrival(self) -> None:
@@ -52,9 +59,10 @@ class Inbox:
         else:
             self._lists.popleft()
         self._count -= len(first)
+        self._bytes -= _size(first)
         return first
 
     def clear(self) -> None:
         """Throw everything away: it is read again."""
         self._lists.clear()
-        self._count = 0
+        self._count = self._bytes = 0

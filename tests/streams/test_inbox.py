@@ -14,7 +14,7 @@ def records(partition: int, first: int, count: int) -> list[Record]:
 def test_what_went_in_comes_out_in_order_and_a_partition_at_a_time() -> None:
     dice = random.Random(1)
     for _ in range(200):
-        inbox = Inbox(1_000)
+        inbox = Inbox(1_000, 1_000)
         went: list[Record] = []
         came: list[Record] = []
         for _ in range(30):
@@ -33,7 +33,7 @@ def test_what_went_in_comes_out_in_order_and_a_partition_at_a_time() -> None:
 
 
 def test_it_is_full_at_its_bound_and_has_room_again() -> None:
-    inbox = Inbox(10)
+    inbox = Inbox(10, 1_000)
     inbox.put(records(0, 0, 9))
     assert not inbox.full
     # what was fetched goes in whole
@@ -43,9 +43,26 @@ def test_it_is_full_at_its_bound_and_has_room_again() -> None:
     assert not inbox.full
 
 
+def test_it_is_full_at_its_bytes() -> None:
+    inbox = Inbox(1_000, 100)
+    large = [Record("reads", 0, offset, 0, None, bytes(30), ()) for offset in range(4)]
+    inbox.put(large[:3])
+    assert not inbox.full
+    inbox.put(large[3:])
+    assert inbox.full
+    # half of a list counts as half
+    inbox.take(2)
+    assert not inbox.full
+    inbox.put(large[:2])
+    assert inbox.full
+    inbox.clear()
+    inbox.put(large[:3])
+    assert not inbox.full
+
+
 def test_who_waits_is_told_of_what_arrives_after_it_was_emptied() -> None:
     async def run() -> None:
-        inbox = Inbox(10)
+        inbox = Inbox(10, 1_000)
         inbox.put(records(0, 0, 3))
         await inbox.arrival()
         inbox.clear()

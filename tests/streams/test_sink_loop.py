@@ -18,10 +18,10 @@ READS = ("reads", 0)
 
 
 class FakeSink:
-    """Inserts when it is let, or fails."""
+    """Inserts when it is let; the first times it fails."""
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
         self.made: list[int] = []
         self.inserted: list[int] = []
         self.may_insert = threading.Event()
@@ -34,8 +34,8 @@ class FakeSink:
     def insert(self, made: Made) -> list[Outgoing]:
         """Wait for the test."""
         assert self.may_insert.wait(10)
-        if self.error is not None:
-            raise self.error
+        if self.errors:
+            raise self.errors.pop(0)
         self.inserted.append(int(made.letters[0].key or b""))
         return made.letters
 
@@ -120,13 +120,15 @@ def test_what_follows_a_batch_that_was_stopped_is_not_finished() -> None:
         await loop.turn(first)
         sink.may_insert.set()
         await loop.turn(second)
-        sink.error = None
-        await loop.turn(second)
-        await until(lambda: sink.inserted == [10])
+        await until(lambda: agents.sent)
         assert agents.positions.done(READS) is None
+        # whoever owns the partition next begins where it stood
+        agents.positions.begin({READS: 0}, 1.0)
+        agents.finish(second)
+        assert agents.positions.done(READS) == 0
 
     agents = run(sink, work)
-    assert (agents.crashes, agents.positions.owned()) == ([], [])
+    assert (agents.crashes, sink.inserted) == ([], [10])
 
 
 def test_a_batch_that_fails_ends_the_app_and_nothing_after_it_goes_in() -> None:
