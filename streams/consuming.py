@@ -137,14 +137,16 @@ class Consumer(aiokafka.Consumer):
         stopped: Any = (*self.consumer_stopped_errors, asyncio.CancelledError)
         try:
             while not (self.should_stop or fetcher.should_stop):
-                found, _ = await self._wait_next_records(timeout=1.0)
+                found, active = await self._wait_next_records(timeout=1.0)
                 # which may never release the loop
                 await self.sleep(0)
                 if self.should_stop:
                     return
                 if self.flow_active:
                     for tp, records in (found or {}).items():
-                        await self._deliver(tp, records)
+                        # paused meanwhile: the tables are not what its messages must meet
+                        if active is None or tp in active:
+                            await self._deliver(tp, records)
                 else:
                     # what was fetched is not taken: a rebalance has begun
                     with contextlib.suppress(KafkaError, TimeoutError):

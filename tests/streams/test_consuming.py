@@ -67,3 +67,28 @@ def test_a_record_comes_as_the_bus_knows_it() -> None:
         assert one == ("reads", 0, 7, 1_700_000_000_123, b"key", b"value", (("name", b"raw"),))
 
     asyncio.run(run())
+
+
+class Drained(Consumer):
+    """Its fetcher ends after one answer."""
+
+    should_stop = False  # type: ignore[assignment]
+
+
+def test_what_was_paused_while_it_was_fetched_is_not_taken() -> None:
+    async def run() -> None:
+        made, _ = consumer()
+        made.__class__ = Drained
+        answers = [({TP("reads", 0): [record("reads", 0)], TP("alerts", 0): [record("alerts", 0)]}, ALERTS)]
+        fetcher = type("Fetcher", (), {"should_stop": property(lambda _: not answers)})()
+        made.flow_active = True
+
+        async def answer(timeout: float) -> Any:
+            return answers.pop()
+
+        made._wait_next_records = answer
+        made.sleep = asyncio.sleep
+        await made._drain_messages(fetcher)
+        assert {topic: len(inbox) for topic, inbox in made.inboxes.items()} == {"reads": 0, "alerts": 1}
+
+    asyncio.run(run())
