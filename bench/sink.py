@@ -2,21 +2,24 @@
 
     python -m bench.sink [--rows N] [--block N] [--json]
 
-Messages become columns and go in block by block, by the sink's own code: sightings with their crops (two rows each,
-3 kB a picture), and reads. The yardstick is the engine alone: the same blocks, made before, sent without any work of
-ours. Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than one insert a second and table.
+Messages become columns and go in block by block, by the sink's own code, one block made while the one before goes in:
+sightings with their crops (two rows each, 3 kB a picture), and reads. The yardstick is the engine alone: the same
+blocks, made before, sent without any work of ours. Target: 50,000 rows/s in blocks of 10,000 to 100,000, no more than
+one insert a second and table.
 """
 
 import argparse
 import http.client
+import itertools
 import json
 import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,17 +31,17 @@ from rich.console import Console
 from rich.table import Table
 
 from plumbing.bus import Record
+from plumbing.clock import SystemClock
 from schemas.codec import encode_json, encode_reads
 from schemas.ids import sighting_id
 from schemas.read import Candidate, FrameReads, PlateRead
 from schemas.sighting import Evidence, Sighting, TrailPoint
 from store import migrate, open_store, rows
-from store.collector import collector_waiting
 from store.embedded import INSERT_SETTINGS
 from store.interface import Store
 from store.native import encode
-from streams.settings import Topics
-from streams.sink import Block, bulk
+from streams.settings import StreamSettings, Topics
+from streams.sink import Made, Sink
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
@@ -132,22 +135,18 @@ class Kind:
 
     make: Callable[[random.Random, int], bytes]
     topic: str
+    rows: int
+    """Rows of a message."""
 
     def records(self, dice: random.Random, first: int, count: int) -> list[Record]:
         """`count` messages as they come from Kafka."""
         offsets = range(first, first + count)
         return [Record(self.topic, 0, offset, 0, None, self.make(dice, offset), []) for offset in offsets]
 
-    def blocks(self, records: list[Record]) -> list[Block]:
-        """The blocks that the sink makes of them."""
-        topic = bulk(TOPICS)[self.topic]
-        with collector_waiting():
-            return topic.blocks([(record, message) for record in records if (message := topic.decode(record))])
-
 
 KINDS = {
-    "sightings and crops": Kind(sighting_message, TOPICS.sightings),
-    "reads": Kind(reads_message, TOPICS.reads),
+    "sightings and crops": Kind(sighting_message, TOPICS.sightings, 2),
+    "reads": Kind(reads_message, TOPICS.reads, 1),
 }
 
 
@@ -166,55 +165,52 @@ def owner() -> Iterator[str]:
             process.wait(30)
 
 
-def measure(store: Store, url: str, kind: str, total: int, block: int, threads: int) -> dict[str, Any]:
-    """One kind in blocks of `block` messages, `threads` blocks at a time, beside the engine alone on as many."""
+def measure(store: Store, url: str, kind: str, total: int, block: int, first: int) -> dict[str, Any]:
+    """One kind in batches of `block` messages, from offset `first` on, beside the engine alone."""
+    settings = StreamSettings(brokers="none:0", data_dir=Path("unused"), roles=("sink",), store_url=url)
+    sink = Sink(settings, store, SystemClock(), threading.Event())
     known = {table: _types(store, table) for table in (rows.SIGHTINGS, rows.CROPS, rows.READS)}
-    spent = {"made": 0.0, "cpu": 0.0, "ours": 0.0, "alone": 0.0}
-    count = turns = 0
-    dice = random.Random(block * threads)
-    while count < total:
-        turns += 1
-        messages = [KINDS[kind].records(dice, turns * block, block) for _ in range(threads)]
-        name = f"{kind}/{block}/{threads}/{turns}"
+    dice = random.Random(first)
+    batches: list[list[Record]] = []
+    while sum(map(len, batches)) * KINDS[kind].rows < total:
+        batches.append(KINDS[kind].records(dice, first + len(batches) * block, block))
+    spent = {"made": 0.0, "insert": 0.0}
 
-        def whole(part: list[Record], token: str) -> int:
+    def insert(made: Made) -> int:
+        cpu = time.thread_time()
+        sink.insert(made)
+        spent["insert"] += time.thread_time() - cpu
+        return sum(len(one.rows) for _, one in made.blocks)
+
+    count = 0
+    with ThreadPoolExecutor(1) as pool:
+        began = time.perf_counter()
+        before: Future[int] | None = None
+        for batch in batches:
             cpu = time.thread_time()
-            blocks = KINDS[kind].blocks(part)
+            made = sink.make(batch)
             spent["made"] += time.thread_time() - cpu
-            for one in blocks:
-                store.insert(one.table, one.rows, token=f"{token}/{one.table}")
-            spent["cpu"] += time.thread_time() - cpu
-            return sum(len(one.rows) for one in blocks)
-
-        with ThreadPoolExecutor(threads) as pool:
+            count += before.result() if before is not None else 0
+            before = pool.submit(insert, made)
+        count += before.result() if before is not None else 0
+        ours = time.perf_counter() - began
+    alone = 0.0
+    for batch in batches:
+        for token, one in sink.make(batch).blocks:
+            names = list(one.rows[0])
+            data = encode(one.table, [(name, known[one.table][name]) for name in names], one.rows)
             began = time.perf_counter()
-            sent = [pool.submit(whole, part, f"{name}/{n}") for n, part in enumerate(messages)]
-            count += sum(one.result() for one in sent)
-            spent["ours"] += time.perf_counter() - began
-            packed = [
-                (
-                    one.table,
-                    list(one.rows[0]),
-                    encode(one.table, [(c, known[one.table][c]) for c in one.rows[0]], one.rows),
-                )
-                for part in messages
-                for one in KINDS[kind].blocks(part)
-            ]
-            began = time.perf_counter()
-            raw = [pool.submit(_post, url, *one, f"bare/{name}/{n}") for n, one in enumerate(packed)]
-            for one in raw:
-                one.result()
-            spent["alone"] += time.perf_counter() - began
+            _post(url, one.table, names, data, f"bare/{token}")
+            alone += time.perf_counter() - began
     return {
         "kind": kind,
         "block": block,
-        "threads": threads,
         "rows": count,
-        "rows_per_second": round(count / spent["ours"]),
-        "engine_alone_rows_per_second": round(count / spent["alone"]),
-        "ratio": round(spent["alone"] / spent["ours"], 3),
+        "rows_per_second": round(count / ours),
+        "engine_alone_rows_per_second": round(count / alone),
+        "ratio": round(alone / ours, 3),
         "cpu_us_messages_to_rows": round(spent["made"] / count * 1e6, 1),
-        "cpu_us_insert": round((spent["cpu"] - spent["made"]) / count * 1e6, 1),
+        "cpu_us_insert": round(spent["insert"] / count * 1e6, 1),
     }
 
 
@@ -240,7 +236,8 @@ def measure_all(total: int, blocks: list[int]) -> dict[str, Any]:
         store = open_store(url)
         migrate(store)
         inserts = [
-            measure(store, url, kind, total, block, threads) for kind in KINDS for block in blocks for threads in (1, 2)
+            measure(store, url, kind, total, block, number << 32)
+            for number, (kind, block) in enumerate(itertools.product(KINDS, blocks))
         ]
         for table in ("sightings_raw", "sightings_time_raw", "reads_raw"):
             store.execute(f"OPTIMIZE TABLE {table} FINAL")
@@ -256,7 +253,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000, help="rows to insert per kind and block size")
-    parser.add_argument("--block", type=int, action="append", help="messages per block; more than once for several")
+    parser.add_argument("--block", type=int, action="append", help="messages per batch; more than once for several")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     result = measure_all(options.rows, options.block or [10_000, 50_000])
@@ -264,7 +261,7 @@ def main() -> int:
         print(json.dumps(result))
         return 0
     console = Console()
-    table = Table("messages", "block", "threads", "rows", "rows/s", "engine alone", "ratio", "CPU us: rows", "insert")
+    table = Table("messages", "block", "rows", "rows/s", "engine alone", "ratio", "CPU us: rows", "insert")
     for one in result["inserts"]:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in one.values()))
     console.width = max(console.width, 110)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Union, cast, overload
 from uuid import UUID
 
+import numpy as np
 import numpy.typing as npt
 
 from store.interface import Row, StoreRejected
@@ -68,6 +69,32 @@ def values_of(column: Column) -> list[Any]:
     return [None if value != value else value for value in values] if column.dtype.kind == "f" else values
 
 
+def repeated(column: Column, counts: Sequence[int]) -> Column:
+    """Each value so many times: what several rows have in common. Of lists and arrays."""
+    if isinstance(column, list):
+        return list(itertools.chain.from_iterable(map(itertools.repeat, column, counts)))
+    assert not isinstance(column, Ragged | Parts)
+    return np.repeat(column, counts, axis=0)
+
+
+def joined(parts: Sequence[Column]) -> Column:
+    """Columns of one kind, one below the other."""
+    first = parts[0]
+    if isinstance(first, Ragged):
+        ragged = cast(Sequence[Ragged], parts)
+        begins = itertools.accumulate((int(one.ends[-1]) if len(one) else 0 for one in ragged), initial=0)
+        ends = np.concatenate([one.ends + begin for one, begin in zip(ragged, begins, strict=False)])
+        return Ragged(ends, joined([one.items for one in ragged]))
+    if isinstance(first, Parts):
+        tuples = cast(Sequence[Parts], parts)
+        return Parts(tuple([joined(columns) for columns in zip(*(one.columns for one in tuples), strict=True)]))
+    if all(isinstance(one, list) for one in parts):
+        return list(itertools.chain.from_iterable(cast(Sequence[list[Any]], parts)))
+    if any(isinstance(one, list) for one in parts):
+        return list(itertools.chain.from_iterable(map(values_of, parts)))
+    return np.concatenate(cast(Sequence[Numbers], parts))
+
+
 class Columns(Sequence[Row]):
     """Rows of one table, column by column; each can also be had as a row."""
 
@@ -95,6 +122,11 @@ class Columns(Sequence[Row]):
         names = list(self.columns)
         for values in zip(*map(values_of, self.columns.values()), strict=True):
             yield cast(Row, dict(zip(names, values, strict=True)))
+
+
+def join_columns(parts: Sequence[Columns]) -> Columns:
+    """Rows of one table, one below the other."""
+    return Columns({name: joined([one.columns[name] for one in parts]) for name in parts[0].columns})
 
 
 def check_rows(table: str, rows: Sequence[Row]) -> list[str]:

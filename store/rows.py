@@ -23,7 +23,7 @@ from schemas.dead import DeadLetter
 from schemas.read import FrameReads
 from schemas.sighting import Sighting
 from store import kinds
-from store.columns import Column, Columns
+from store.columns import Column, Columns, repeated
 from store.kinds import EARLIEST, LATEST, MAX_ID, MAX_PLATE, BadRow, Kind
 
 __all__ = ["EARLIEST", "LATEST", "BadRow"]
@@ -201,10 +201,14 @@ def read_rows(message: FrameReads) -> list[Row]:
 
 def read_columns(messages: Sequence[FrameReads]) -> Columns:
     """What `read_rows` gives for all `messages`, column by column."""
-    frames = [message for message in messages for _ in message.reads]
-    reads = [read for message in messages for read in message.reads]
-    ranks = [rank for message in messages for rank in range(len(message.reads))]
-    return Columns(_columns(_FRAME, frames) | {"rank": _RANK.many(ranks)} | _columns(_READ, reads))
+    frames = [message for message in messages if message.reads]
+    reads = [read for message in frames for read in message.reads]
+    counts = [len(message.reads) for message in frames]
+    common = _columns(_FRAME, frames)
+    if len(reads) > len(frames):
+        common = {name: repeated(column, counts) for name, column in common.items()}
+    ranks = [rank for count in counts for rank in range(count)]
+    return Columns(common | {"rank": _RANK.many(ranks)} | _columns(_READ, reads))
 
 
 def alert_row(message: Alert, origin: Origin = NOWHERE) -> Row:

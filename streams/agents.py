@@ -7,10 +7,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import faust
-from faust.types import EventT
 
 from plumbing.bus import Record
 from plumbing.clock import Clock
@@ -19,9 +19,10 @@ from streams.books import CameraBook, PlateBook, Write
 from streams.consuming import Consumer, NothingComes, use_positions
 from streams.dead import DeadLetters, Outgoing
 from streams.follow import HotlistFollower
+from streams.inbox import Inbox
 from streams.positions import Positions
 from streams.settings import StreamSettings
-from streams.sink import Sink, Stopped
+from streams.sink import Made, Sink, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,11 @@ _LOOK_S = 0.1
 _PATIENCE_S = 1.0
 _RECOVERY_STILL_S = 30.0
 """A recovery that makes no progress for so long will make none: the process ends and starts anew."""
-Event = EventT[Any]
+_INBOX = 16_384
+_INBOX_BYTES = 128 << 20
+"""Bytes of a topic that wait for their agent at most."""
 Stream = Any
-"""Faust's own type lacks the methods that its streams have."""
+"""What an agent is given: Faust keeps its subscription by it, and nothing comes through it (see `streams.inbox`)."""
 
 
 class SourceTable(faust.Table[Any, Any]):
@@ -62,47 +65,35 @@ class SourceTable(faust.Table[Any, Any]):
         return sent
 
 
-def record_of(event: Event) -> Record:
-    """A Faust event as the bus knows a record."""
-    message = event.message
-    headers: Any = message.headers or ()
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        int((message.timestamp or 0) * 1000),
-        message.key,
-        message.value,
-        [(name, value) for name, value in pairs],
-    )
-
-
 class Batch(NamedTuple):
     """Messages in the order to take them, admitted in one epoch of the positions."""
 
     epoch: int
-    events: list[Event]
-
-    def records(self) -> list[Record]:
-        """The messages as the bus knows them."""
-        return [record_of(event) for event in self.events]
+    records: list[Record]
 
 
 class Agents:
-    """What the agents of one app share. `sources` are the topics that they consume, `sparse` the compacted of them."""
+    """What the agents of one app share. `sources` are the topics that they consume, `sparse` the compacted of them;
+    `inbox` messages of each wait for their agent."""
 
     def __init__(
-        self, app: faust.App, settings: StreamSettings, clock: Clock, sources: Sequence[str], sparse: Sequence[str] = ()
+        self,
+        app: faust.App,
+        settings: StreamSettings,
+        clock: Clock,
+        sources: Sequence[str],
+        sparse: Sequence[str] = (),
+        inbox: int = _INBOX,
     ) -> None:
         self.app = app
         self.settings = settings
         self.clock = clock
         self.positions = Positions(sources, sparse, _PATIENCE_S + settings.flush_s)
+        self.inboxes = {topic: Inbox(inbox, _INBOX_BYTES) for topic in sources}
         self._topics: dict[str, Any] = {}
         self._waiting: set[str] = set()
         self._recovering: dict[tuple[int, int], float] = {}
-        use_positions(app, self.positions, clock)
+        use_positions(app, self.positions, self.inboxes, clock)
 
         @app.timer(_SWEEP_S, on_leader=False)
         async def look_for_missing() -> None:
@@ -134,32 +125,25 @@ class Agents:
         if sent:
             await asyncio.gather(*sent)
 
-    async def batches(self, stream: Stream, most: int, within: float = 0.0) -> AsyncIterator[Batch]:
-        """What has arrived, up to `most` messages; when it is fewer, `within` seconds after the batch before."""
-        channel = stream.channel
-        topic = channel.get_topic_name()
+    async def batches(self, topic: str, most: int, within: float = 0.0) -> AsyncIterator[Batch]:
+        """What has arrived, up to `most` messages; when it is fewer, `within` seconds after the batch before, or when
+        the inbox holds no more."""
+        inbox = self.inboxes[topic]
         due = 0.0
         while True:
             self._waiting.add(topic)
-            first = await anext(channel, None)
-            if first is None:
-                # the app ends
-                return
-            await self._more(channel.queue, most, due)
-            due = self.clock.monotonic() + within
+            await inbox.arrival()
+            while len(inbox) < most and not inbox.full and (left := due - self.clock.monotonic()) > 0:
+                await asyncio.sleep(min(left, _LOOK_S))
+            now = self.clock.monotonic()
+            due = now + within
             self._waiting.discard(topic)
             # nothing is awaited from here on: a batch is of one epoch
-            events = [first]
-            while len(events) < most and not channel.queue.empty():
-                events.append(channel.queue.get_nowait())
-            now = self.clock.monotonic()
-            admitted = [e for e in events if self.positions.admit(e.message.tp, e.message.offset, now)]
-            if admitted:
-                yield Batch(self.positions.epoch, admitted)
-
-    async def _more(self, queue: Any, most: int, due: float) -> None:
-        while queue.qsize() < most and (left := due - self.clock.monotonic()) > 0:
-            await asyncio.sleep(min(left, _LOOK_S))
+            records: list[Record] = []
+            while len(records) < most and (part := inbox.take(most - len(records))):
+                records += self.positions.admit_all((topic, part[0].partition), part, now)
+            if records:
+                yield Batch(self.positions.epoch, records)
 
     async def _seek_missing(self) -> None:
         consumer = self.app.consumer
@@ -197,8 +181,8 @@ class Agents:
 
     def finish(self, batch: Batch) -> None:
         """Let the offsets of the batch be committed."""
-        for event in batch.events:
-            self.positions.finish(batch.epoch, event.message.tp, event.message.offset)
+        for partition, offset in {(r.topic, r.partition): r.offset for r in batch.records}.items():
+            self.positions.finish(batch.epoch, partition, offset)
 
 
 class _BookLoop:
@@ -212,7 +196,7 @@ class _BookLoop:
     async def turn(self, batch: Batch) -> None:
         """Process one batch. An exception ends the process: what was not finished is read again."""
         agents = self._agents
-        out = self._book.take(batch.records())
+        out = self._book.take(batch.records)
         await agents.send(out)
         if not agents.current(batch):
             self._book.forget()
@@ -230,8 +214,8 @@ def add_tracker(app: faust.App, settings: StreamSettings, clock: Clock, partitio
     reads = agents.topic(settings.topics.reads)
 
     @app.agent(reads, name="tracker")
-    async def track(stream: Stream) -> None:
-        async for batch in agents.batches(stream, settings.batch):
+    async def track(_: Stream) -> None:
+        async for batch in agents.batches(settings.topics.reads, settings.batch):
             await _or_crash(app, loop.turn(batch))
 
     @app.timer(_SWEEP_S, on_leader=False)
@@ -254,9 +238,9 @@ def add_vehicles(
     letters = DeadLetters("hotlist", settings.topics.dead, clock, settings.dead_per_minute)
 
     @app.agent(agents.topic(settings.topics.sightings), name="vehicles")
-    async def match(stream: Stream) -> None:
+    async def match(_: Stream) -> None:
         await follower.ready()
-        async for batch in agents.batches(stream, settings.batch):
+        async for batch in agents.batches(settings.topics.sightings, settings.batch):
             await _or_crash(app, loop.turn(batch))
 
     @app.task
@@ -270,34 +254,56 @@ def add_vehicles(
             await _or_crash(app, agents.send([letters.letter(record, "bad_value", why)]))
 
 
+class SinkLoop:
+    """make -> insert -> send -> finish, for one topic: a batch is made while the one before it goes in, and finished
+    after it."""
+
+    def __init__(self, agents: Agents, sink: Sink, pool: Executor) -> None:
+        self._agents = agents
+        self._sink = sink
+        self._pool = pool
+        self._before: asyncio.Task[None] | None = None
+
+    async def turn(self, batch: Batch) -> None:
+        """Make a batch, and begin to insert it once the one before is in."""
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._pool, self._sink.make, batch.records)
+        if self._before is not None:
+            await self._before
+        self._before = asyncio.create_task(_or_crash(self._agents.app, self._insert(batch, made)))
+
+    async def _insert(self, batch: Batch, made: Made) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            letters = await loop.run_in_executor(self._pool, self._sink.insert, made)
+        except Stopped as reason:
+            log.info("%s", reason)
+            # what follows must not be committed over what was left out
+            self._agents.positions.forget()
+            return
+        await self._agents.send(letters)
+        self._agents.finish(batch)
+
+
 def add_sink(app: faust.App, settings: StreamSettings, clock: Clock, store: Store, stop: threading.Event) -> None:
     """Every topic -> the store, in blocks of `flush_rows` or what came in `flush_s`."""
     names = settings.topics
     topics = (names.reads, names.sightings, names.alerts, names.hotlist, names.cameras, names.dead)
-    agents = Agents(app, settings, clock, topics, sparse=[names.hotlist, names.cameras])
+    agents = Agents(app, settings, clock, topics, sparse=[names.hotlist, names.cameras], inbox=settings.flush_rows)
     sink = Sink(settings, store, clock, stop)
+    # of its own: a store that is away must not hold up whoever needs a thread of the loop's
+    pool = ThreadPoolExecutor(2 * len(topics), "sink")
     for topic in topics:
-        _add_sink_agent(app, agents, sink, topic)
+        _add_sink_agent(app, agents, SinkLoop(agents, sink, pool), topic)
 
 
-def _add_sink_agent(app: faust.App, agents: Agents, sink: Sink, topic: str) -> None:
+def _add_sink_agent(app: faust.App, agents: Agents, loop: SinkLoop, topic: str) -> None:
     settings = agents.settings
 
-    async def insert(batch: Batch) -> None:
-        try:
-            letters = await asyncio.to_thread(sink.put, batch.records())
-        except Stopped as reason:
-            log.info("%s", reason)
-            # what follows must not be committed over what was left out
-            agents.positions.forget()
-            return
-        await agents.send(letters)
-        agents.finish(batch)
-
     @app.agent(agents.topic(topic), name=f"sink-{topic}")
-    async def take(stream: Stream) -> None:
-        async for batch in agents.batches(stream, settings.flush_rows, within=settings.flush_s):
-            await _or_crash(app, insert(batch))
+    async def take(_: Stream) -> None:
+        async for batch in agents.batches(topic, settings.flush_rows, within=settings.flush_s):
+            await _or_crash(app, loop.turn(batch))
 
 
 async def _or_crash(app: faust.App, work: Any) -> None:

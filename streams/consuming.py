@@ -1,9 +1,11 @@
-"""Faust's Kafka consumer, with the positions of `streams.positions` in place of its own book of acknowledgements."""
+"""Faust's Kafka consumer, with the positions of `streams.positions` in place of its own book of acknowledgements, and
+the lists that the client has in place of an event for each message."""
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import faust
@@ -12,14 +14,18 @@ from faust.transport.drivers import aiokafka
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
+from plumbing.bus import Record
 from plumbing.clock import Clock
+from streams.inbox import Inbox
 from streams.positions import Partition, Positions
 
 log = logging.getLogger(__name__)
 
 _ASK_AT_MOST = 20
 _YIELD_EVERY = 100
-"""Messages delivered in a row before other tasks have their turn."""
+"""Changes of a table delivered in a row before other tasks have their turn."""
+_LOOK_S = 0.05
+"""How often somebody looks whether a full inbox has room again."""
 
 
 class NothingComes(RuntimeError):
@@ -32,6 +38,11 @@ def _plain(tp: Any) -> Partition:
 
 def _by_partition(offsets: Mapping[Any, int | None]) -> dict[Partition, int]:
     return {_plain(tp): offset or 0 for tp, offset in offsets.items()}
+
+
+def _records(found: Iterable[Any]) -> list[Record]:
+    """The client's records as the bus knows them."""
+    return [Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in found]
 
 
 class _Blind(dict[TP, int | None]):
@@ -48,13 +59,19 @@ class _Blind(dict[TP, int | None]):
 
 
 class Consumer(aiokafka.Consumer):
-    """Commits what `positions` says is done, and tells it what is assigned and where it begins."""
+    """Commits what `positions` says is done, and tells it what is assigned and where it begins.
+
+    Records of the topics that have one go to `inboxes`; the others, changes of tables, go Faust's way.
+    """
 
     logger = logging.getLogger("faust.consumer")
 
-    def __init__(self, *args: Any, positions: Positions, clock: Clock, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, positions: Positions, inboxes: Mapping[str, Inbox], clock: Clock, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.positions = positions
+        self.inboxes = inboxes
         self.clock = clock
         self._read_offset = _Blind()
         self._stored: dict[TP, int] = {}
@@ -64,13 +81,18 @@ class Consumer(aiokafka.Consumer):
         try:
             await super().on_partitions_revoked(revoked)
         finally:
-            self.positions.forget()
+            self._forget()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Other partitions, or the same ones in another generation."""
-        self.positions.forget()
+        self._forget()
         self._stored.clear()
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def _forget(self) -> None:
+        self.positions.forget()
+        for inbox in self.inboxes.values():
+            inbox.clear()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """As Faust's; what was never committed begins at its first message, which Faust would not seek."""
@@ -111,33 +133,59 @@ class Consumer(aiokafka.Consumer):
             log.info("cannot seek %s now: %s", sorted(missing), error)
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """As Faust's, which gives every delivery two tasks so as to leave one that waits when the flow is suspended.
-
-        The tasks cost more than all else that is done to a message, and hardly any delivery waits.
-        """
-        delivered = 0
+        """As Faust's, which makes an event and two tasks of each message."""
         stopped: Any = (*self.consumer_stopped_errors, asyncio.CancelledError)
         try:
             while not (self.should_stop or fetcher.should_stop):
-                arrived = self.getmany(timeout=1.0)
-                # getmany may never release the loop
+                found, active = await self._wait_next_records(timeout=1.0)
+                # which may never release the loop
                 await self.sleep(0)
                 if self.should_stop:
                     return
-                async for tp, message in arrived:
-                    delivered += 1
-                    if delivered % _YIELD_EVERY == 0:
-                        await asyncio.sleep(0)
-                    if self._may_wait(tp):
-                        await self.wait_first(self.callback(message), self.suspend_flow.wait())
-                    else:
-                        await self.callback(message)
+                if self.flow_active:
+                    for tp, records in (found or {}).items():
+                        # paused meanwhile: the tables are not what its messages must meet
+                        if active is None or tp in active:
+                            await self._deliver(tp, records)
+                else:
+                    # what was fetched is not taken: a rebalance has begun
+                    with contextlib.suppress(KafkaError, TimeoutError):
+                        await self.perform_seek()
         except stopped:
             if not self.transport.app.should_stop:
                 raise
 
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """As Faust's, of partitions whose inbox has room."""
+        wanted = {tp for tp in active_partitions or () if not self._full(tp)}
+        if active_partitions and not wanted:
+            await asyncio.sleep(_LOOK_S)
+            return {}
+        waits = active_partitions is not None and len(wanted) < len(active_partitions)
+        return await super()._getmany(wanted, _LOOK_S if waits else timeout)
+
+    def _full(self, tp: TP) -> bool:
+        inbox = self.inboxes.get(tp.topic)
+        return inbox is not None and inbox.full
+
+    async def _deliver(self, tp: TP, records: list[Any]) -> None:
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        inbox = self.inboxes.get(tp.topic)
+        if inbox is not None:
+            inbox.put(_records(records))
+            return
+        for number, record in enumerate(records, start=1):
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            message = self._to_message(tp, record)
+            if self._may_wait(tp):
+                await self.wait_first(self.callback(message), self.suspend_flow.wait())
+            else:
+                await self.callback(message)
+
     def _may_wait(self, tp: TP) -> bool:
-        """Whether the delivery of a message of the partition may wait: for the flow, the producer or a full queue."""
+        """Whether the delivery of a table's change may wait: for the flow, the producer or a full queue. Hardly any
+        does, and the two tasks that leave one that waits cost more than all else that is done to it."""
         app = self.app
         buffer = app.producer.buffer
         conductor: Any = app.topics
@@ -181,8 +229,8 @@ class _Flow(FlowControlEvent):
         self._resume.set()
 
 
-def use_positions(app: faust.App, positions: Positions, clock: Clock) -> None:
-    """Make the app, which is not started, consume by these positions."""
+def use_positions(app: faust.App, positions: Positions, inboxes: Mapping[str, Inbox], clock: Clock) -> None:
+    """Make the app, which is not started, consume by these positions, into these inboxes."""
     app.flow_control = _Flow()
     transport: Any = app.transport
-    transport.Consumer = functools.partial(Consumer, positions=positions, clock=clock)
+    transport.Consumer = functools.partial(Consumer, positions=positions, inboxes=inboxes, clock=clock)

@@ -6,8 +6,10 @@ compacted topic. So a message is taken only when it is the next one, what stays 
 are committed from what was finished. In: offsets and the time. Out: what to take, to seek and to commit.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+from plumbing.bus import Record
 
 Partition = tuple[str, int]
 """Topic and number."""
@@ -74,6 +76,16 @@ class Positions:
         place.moved = now
         place.asked = 0
         return True
+
+    def admit_all(self, partition: Partition, records: Sequence[Record], now: float) -> Sequence[Record]:
+        """Those of a partition's records, in the order of the log, that are to be taken now."""
+        place = self._places.get(partition)
+        if place is not None and records and records[0].offset == place.next:
+            after = records[-1].offset + 1
+            if after - place.next == len(records):
+                place.next, place.moved, place.asked = after, now, 0
+                return records
+        return [record for record in records if self.admit(partition, record.offset, now)]
 
     def finish(self, epoch: int, partition: Partition, offset: int) -> None:
         """A message, and all before it, are finished. Without effect when its epoch is over."""

@@ -89,10 +89,10 @@ class StreamSettings:
     """Wall-clock seconds without a frame after which a camera's open sightings are closed."""
     batch: int = 1000
     """Most messages that one turn of an agent takes."""
-    flush_rows: int = 10_000
+    flush_rows: int = 25_000
     flush_s: float = 1.0
-    """The sink inserts what has come, at once after a pause, else when it holds `flush_rows` messages or `flush_s`
-    have passed since its last insert: never more often than that."""
+    """The sink inserts what has come, at once after a pause, else `flush_s` after its last insert; before that only
+    what is `flush_rows` messages of a topic, or 128 MiB of them."""
     vehicle_keep_s: float = 86_400.0
     """How long the state of a plate is kept after its last sighting (wall clock)."""
     vehicle_max: int = 1_000_000

@@ -13,7 +13,7 @@ from samples import frame_reads, plate_read, sighting
 from schemas.read import Candidate
 from schemas.sighting import TrailPoint
 from store import Store, migrate, native, open_store, rows
-from store.columns import Columns, check_rows
+from store.columns import Columns, check_rows, join_columns
 from store.interface import Row, StoreRejected
 from store.packing import pack
 
@@ -100,6 +100,8 @@ def test_sightings_and_crops_by_column_are_those_row_by_row(types: dict[str, dic
     alone = [rows.sighting_row(message, origin) for message, origin in zip(messages, origins, strict=True)]
     assert through(types[rows.SIGHTINGS], block) == through(types[rows.SIGHTINGS], alone)
     assert through(types[rows.SIGHTINGS], list(block)) == through(types[rows.SIGHTINGS], alone)
+    parts = [rows.sighting_columns([message], [origin]) for message, origin in zip(messages, origins, strict=True)]
+    assert through(types[rows.SIGHTINGS], join_columns(parts)) == through(types[rows.SIGHTINGS], alone)
     pictured = [message for message in messages if rows.has_crop(message)]
     crops = [row for message in messages if (row := rows.crop_row(message)) is not None]
     assert len(pictured) == len(crops)
@@ -116,6 +118,8 @@ def test_reads_by_column_are_those_row_by_row(types: dict[str, dict[str, str]], 
     assert len(block) == len(alone)
     if alone:
         assert through(types[rows.READS], block) == through(types[rows.READS], alone)
+        parts = [rows.read_columns(messages[:1]), rows.read_columns(messages[1:])]
+        assert through(types[rows.READS], join_columns(parts)) == through(types[rows.READS], alone)
 
 
 def test_no_column_of_the_great_tables_needs_the_driver(types: dict[str, dict[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Faust empties its queues when flow resumes after a recovery: what lay in them must be read again, and only once."""
+"""What was fetched and is thrown away, as at a rebalance, must be read again, and only once."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from schemas.codec import decode_json
 from schemas.read import CloseTracks, ReadsMessage
 from schemas.sighting import Sighting
 from streams.app import create_changelogs, make_app, source_partitions
+from streams.consuming import Consumer
+from streams.inbox import Inbox
 from streams.progress import Progress
 from streams.settings import StreamSettings
 from streams.track import new_state
@@ -48,7 +50,7 @@ def test_what_was_thrown_away_is_asked_for_again(place: Place) -> None:
 
 
 async def _run(place: Place) -> int:
-    """One tracker in this process, whose queue is emptied while frames come in; how many messages that cost."""
+    """One tracker in this process, whose inbox is emptied while frames come in; how many messages that cost."""
     settings = StreamSettings(
         place.brokers, place.folder, app_id=place.app_id, roles=("tracker",), topics=place.topics, silence_s=600.0
     )
@@ -72,25 +74,27 @@ async def _run(place: Place) -> int:
         await app.stop()
 
 
-def _queue(app: faust.App) -> "asyncio.Queue[object]":
-    return next(iter(app.agents["tracker"]._actors)).stream.channel.queue
+def _inbox(app: faust.App) -> Inbox:
+    consumer = app.consumer
+    assert isinstance(consumer, Consumer)
+    return next(iter(consumer.inboxes.values()))
 
 
 async def _empty(app: faust.App, thrown: list[int]) -> None:
     while sum(thrown) < 50:
         if not app.rebalancing:
-            thrown.append(_queue(app).qsize())
-            app.flow_control.clear()
+            thrown.append(len(_inbox(app)))
+            _inbox(app).clear()
         await asyncio.sleep(0.002)
 
 
 async def _lose_the_last(app: faust.App, place: Place, message: ReadsMessage) -> int:
-    queue = _queue(app)
+    inbox = _inbox(app)
     sending = asyncio.create_task(asyncio.to_thread(place.send_reads, [message]))
     # the agent that waits has been told of it, but has not taken it yet
-    while queue.empty():
+    while not inbox:
         await asyncio.sleep(0)
-    count = queue.qsize()
-    app.flow_control.clear()
+    count = len(inbox)
+    inbox.clear()
     await sending
     return count

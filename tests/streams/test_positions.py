@@ -2,6 +2,7 @@
 
 import random
 
+from plumbing.bus import Record
 from streams.positions import Positions
 
 READS = ("reads", 0)
@@ -16,6 +17,27 @@ def begun(offset: int = 10) -> Positions:
 
 def admitted(positions: Positions, *offsets: int, now: float = 0.0) -> list[bool]:
     return [positions.admit(READS, offset, now) for offset in offsets]
+
+
+def records(*offsets: int) -> list[Record]:
+    return [Record(*READS, offset, 0, None, b"", ()) for offset in offsets]
+
+
+def test_of_a_list_is_taken_what_would_be_taken_one_by_one() -> None:
+    dice = random.Random(2)
+    for _ in range(2_000):
+        topic, number = dice.choice([READS, CAMERAS])
+        alone, whole = begun(), begun()
+        for positions in (alone, whole):
+            positions.begin({CAMERAS: 10}, 0.0)
+        for now in (1.0, 2.0, 3.0):
+            first = dice.randrange(8, 14)
+            offsets = sorted(dice.sample(range(first, first + 6), dice.randrange(6)))
+            some = [Record(topic, number, offset, 0, None, b"", ()) for offset in offsets]
+            one_by_one = [o for o in offsets if alone.admit((topic, number), o, now)]
+            assert [r.offset for r in whole.admit_all((topic, number), some, now)] == one_by_one
+            assert whole.still(now + 1.5, ["reads", "cameras"]) == alone.still(now + 1.5, ["reads", "cameras"])
+    assert whole.admit_all(("other", 0), records(10), 1.0) == []
 
 
 def test_the_next_message_is_taken_and_no_other() -> None:
@@ -104,10 +126,10 @@ def test_every_message_is_taken_once_whatever_the_delivery_loses_doubles_and_reo
             stale = dice.randrange(max(1, fetched)) if fetched and dice.random() < 0.1 else None
             burst = range(fetched, min(end, fetched + dice.randrange(6)))
             fetched = max(fetched, burst.stop)
-            for offset in [*([stale] if stale is not None else []), *burst]:
-                # else it lay in a queue that was emptied
-                if dice.random() > 0.15 and positions.admit(READS, offset, now):
-                    taken.append(offset)
+            # what is left out lay in an inbox that was emptied
+            lists = [[stale] if stale is not None else [], [o for o in burst if dice.random() > 0.15]]
+            for offsets in lists:
+                taken += [r.offset for r in positions.admit_all(READS, records(*offsets), now)]
             ends = dict.fromkeys(positions.still(now, ["reads"]), end)
             if (back := positions.missing({}, ends, now)) and dice.random() > 0.2:
                 fetched = back[READS]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from scenes import Car, Road
 from test_vehicle_alerts import sighting
 
@@ -80,6 +81,25 @@ def test_frames_become_a_row_per_plate() -> None:
     assert len(store.rows("reads_raw")) == 15
     assert store.calls == 1
     assert span(batch) == "fleet.reads:0-0-14,1-1-13"
+
+
+def test_a_batch_of_many_parts_is_one_block_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.sink._PART", 3)
+    plates = [f"ABC{i:03d}" for i in range(20)]
+    told = [sighting(plate, 1, number=i) for i, plate in enumerate(plates, start=1)]
+    # the first parts have no picture
+    for i in range(8, 20):
+        told[i] = replace(told[i], evidence=replace(told[i].evidence, crop_jpeg=b"jpeg %d" % i))
+    batch = [record("fleet.sightings", encode_json(message), i) for i, message in enumerate(told, start=1)]
+    # a part of which nothing can be decoded, and a row of another part that can never go in
+    batch[3:6] = [record("fleet.sightings", b"{", r.offset) for r in batch[3:6]]
+    store = FakeStore(refuse=frozenset({"ABC013"}))
+    letters = sink(store).put(batch)
+    assert {decode_dead(letter.headers)[0].origin_offset for letter in letters} == {batch[13].offset}
+    left = [plate for number, plate in enumerate(plates) if number not in (3, 4, 5, 13)]
+    assert [row["plate"] for row in store.rows("sightings_raw")] == left
+    assert [row["crop_jpeg"] for row in store.rows("crops_raw")] == [b"jpeg %d" % i for i in range(8, 20) if i != 13]
+    assert [row["origin_offset"] for row in store.rows("sightings_raw")][:4] == [1, 2, 3, 7]
 
 
 def test_the_same_batch_again_goes_in_once() -> None:
