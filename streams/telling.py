@@ -60,7 +60,9 @@ def remains(track: Track, said: Vote, settings: TrackerSettings) -> bool:
         return True
     if _lone_piece(track, said, settings):
         return False
-    return said.confidence >= settings.keep_confidence or (
+    # what alone would be kept is so beside others that say nothing
+    surest = track.lead_confidence if said.plate == track.lead else 0.0
+    return max(said.confidence, surest) >= settings.keep_confidence or (
         track.frames >= settings.agree_reads
         and said.confidence >= settings.keep_least
         and likeness(track, said.plate) >= settings.keep_likeness

@@ -86,6 +86,8 @@ class Track(msgspec.Struct, array_like=True, eq=False, gc=False):
     late: tuple[int, float] = (0, 0.0)
     beside: str = ""
     """The uid of a track that was expected just where this one began, and was not read in that frame."""
+    turns: int = 0
+    """How often this one was read just there again after that track had been, never both in one frame."""
 
 
 class CameraTracks(msgspec.Struct, array_like=True, gc=False):

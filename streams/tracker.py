@@ -46,6 +46,8 @@ _MISREAD = 4.0
 _SAME_SPOT = 1.0
 """Plate widths from the expected place within which that is."""
 _SPOT_S = 1.0
+_TURNS = 2
+"""So often two tracks must have taken turns at one place to be one vehicle."""
 _PURGE_FRAMES = 200
 _MAX_CLOSED = 32
 _BACKLOG_MS = 60_000
@@ -165,10 +167,13 @@ def _join(
         track = tracks[column] if column >= 0 else begin(state, frame, rank, t)
         if track.phase == TENTATIVE and (column < 0 or track.beside):
             there = [other for k, other in enumerate(tracks) if k not in chosen and _expected(other, offer, t)]
-            if column < 0 or track.beside not in (other.uid for other in there):
+            again = next((other for other in there if other.uid == track.beside), None)
+            if again is not None:
+                track.turns += again.last_t > track.last_t
+            elif not track.turns:
                 nearest = min(there, key=lambda other: distance(offer.text, other.lead), default=None)
-                track.beside = nearest.uid if nearest is not None else ""
-        add_read(state, track, frame, rank, offer.text, t)
+                track.beside, track.turns = nearest.uid if nearest is not None else "", 0
+        add_read(state, track, frame, rank, offer.text or _whole(frame.reads[rank], track), t)
         joined.append(track)
     return joined
 
@@ -179,6 +184,11 @@ def _offer(read: PlateRead, frame: FrameReads, settings: TrackerSettings) -> mot
     if not settings.min_length <= len(text) <= settings.max_length or cut(read, frame):
         text = ""
     return motion.Offer(x + w / 2, y + h / 2, w, h, text, read.confidence)
+
+
+def _whole(read: PlateRead, track: Track) -> str:
+    """What a read at the picture's edge says when it is as long as the track's text and much like it: no piece."""
+    return read.plate if len(read.plate) == len(track.lead) and distance(read.plate, track.lead) <= _ALIKE else ""
 
 
 def _expected(track: Track, offer: motion.Offer, t: int) -> bool:
@@ -237,7 +247,12 @@ def _consider(state: CameraState, track: Track, teller: Teller, settings: Tracke
         if not opens(track, said, settings):
             return []
         twin = _twin(state, track, said, settings)
-        if twin is not None and twin.uid == track.beside and distance(said.plate, twin.told_plate) > _LOOKALIKE:
+        if (
+            twin is not None
+            and twin.uid == track.beside
+            and distance(said.plate, twin.told_plate) > _LOOKALIKE
+            and not _take_turns(track, twin)
+        ):
             # a misread, or another vehicle that is read again in a moment: its end or more reads will tell
             return []
         if twin is not None:
@@ -308,14 +323,21 @@ def _same_plate(track: Track, plate: str, other: Track) -> bool:
     What few reads said where the other was just before and after is a misread of it, told or not.
     """
     told = other.told_plate
-    few = agreeing(track, plate) <= (1 if track.told_plate else _FEW)
+    few = agreeing(track, plate) <= (1 if track.told_plate else _FEW) or _take_turns(track, other)
     if few and distance(plate, told) <= _MISREAD and (other.uid == track.beside or _on_way(track, other)):
+        return True
+    if agreeing(other, told) == 1 and distance(plate, told) <= _MISREAD and _on_way(other, track):
         return True
     if track.told_plate:
         return plate == told
     if other.uid == track.beside or track.uid == other.beside:
         return distance(plate, told) <= (_ALIKE if agreeing(track, plate) <= _FEW else _LOOKALIKE)
     return distance(plate, told) <= _LOOKALIKE or fragment(plate, told)
+
+
+def _take_turns(track: Track, other: Track) -> bool:
+    """True when now the one and now the other is read at one place: a vehicle whose text flickers."""
+    return track.beside == other.uid and track.turns >= _TURNS
 
 
 def _on_way(track: Track, other: Track) -> bool:

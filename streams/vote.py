@@ -5,7 +5,7 @@ The result depends on the set of ballots alone, never on their order.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,8 @@ _ALTERNATIVES = 3
 _MIN_SHARE = 1e-3
 _NEGLIGIBLE = 0.1 * _MIN_SHARE
 _PRIOR = 1.5
+_BLENDED = 0.5
+"""How likely a text that no read says is, against one that a read says and whose characters are as likely."""
 _WHOLE = 0.3
 """A read this sure shows that others, which lack two characters or more at an end, saw the plate half hidden."""
 
@@ -199,6 +201,13 @@ def _others(
     return sorted(((text, p * room) for text, p in shares.items()), key=lambda item: (-item[1], item[0]))
 
 
+def _read_first(ranked: Sequence[tuple[str, float]], read: Collection[str]) -> list[tuple[str, float]]:
+    """The texts with what was `read` favoured over what only the characters of several reads make up."""
+    weighed = [(text, p if text in read else _BLENDED * p) for text, p in ranked]
+    scale = sum(p for _, p in ranked) / max(1e-9, sum(p for _, p in weighed))
+    return sorted(((text, p * scale) for text, p in weighed), key=lambda item: (-item[1], item[0]))
+
+
 def _region(ballots: Sequence[Ballot], weight: Sequence[float]) -> tuple[str, float]:
     shares: dict[str, float] = {}
     for ballot, w in zip(ballots, weight, strict=True):
@@ -225,6 +234,7 @@ def vote(ballots: Sequence[Ballot]) -> Vote:
     power = 1.0 + 0.5 * math.log(looks)
     ranked = _ranked([_sharpen(pool, power) for pool in pools])
     ranked = [(text, p) for text, p in ranked if text] or [(reference, 0.0)]
+    ranked = _read_first(ranked, {ballot.text for ballot in ordered})
     region, region_confidence = _region(ordered, weight)
     plate, confidence = ranked[0]
     floor = _agreement(ordered, weight, plate)

@@ -86,7 +86,7 @@ def through(types: dict[str, str], block: Sequence[Row]) -> list[dict[str, objec
     return native.decode(b"".join(native.encode("t", wanted, block)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(said=st.lists(st.tuples(CHANGES, EVIDENCE), min_size=1, max_size=4))
 def test_sightings_and_crops_by_column_are_those_row_by_row(types: dict[str, dict[str, str]], said: Any) -> None:
     messages = []
@@ -109,7 +109,7 @@ def test_sightings_and_crops_by_column_are_those_row_by_row(types: dict[str, dic
         assert through(types[rows.CROPS], rows.crop_columns(pictured)) == through(types[rows.CROPS], crops)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(said=st.lists(st.tuples(FRAME, st.lists(READ, max_size=3)), max_size=4))
 def test_reads_by_column_are_those_row_by_row(types: dict[str, dict[str, str]], said: Any) -> None:
     messages = [frame_reads(**frame, reads=tuple(plate_read(**one) for one in reads)) for frame, reads in said]

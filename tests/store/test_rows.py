@@ -130,7 +130,7 @@ ANY_FLOAT = st.one_of(st.none(), st.floats())
 ANY_TIME = st.datetimes(timezones=st.just(UTC))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     plate=st.text(max_size=60),
     region=st.text(max_size=60),

@@ -114,6 +114,38 @@ def test_a_plate_that_is_found_twice_in_every_frame_is_one_sighting() -> None:
     assert (one.plate, one.frames) == ("VKH402", 19)
 
 
+def test_two_tracks_that_take_turns_at_one_place_are_one_vehicle() -> None:
+    texts = ["VKH402"] * 4 + ["VWH492", "VKH402"] * 8
+    frames = [frame("cam", n, T0 + 200 * n, [read(t, 500, 400, 60, 0.95)]) for n, t in enumerate(texts, start=1)]
+    assert plates(play(frames)) == ["VKH402"]
+
+
+def test_a_vehicle_that_takes_anothers_place_is_a_second_one() -> None:
+    texts = ["VKH402"] * 8 + ["VWH492"] * 12
+    frames = [frame("cam", n, T0 + 200 * n, [read(t, 500, 400, 60, 0.95)]) for n, t in enumerate(texts, start=1)]
+    assert plates(play(frames)) == ["VKH402", "VWH492"]
+
+
+@pytest.mark.parametrize(("confidence", "wanted"), [(0.5, ["9Y44715"]), (0.3, [])])
+def test_what_alone_would_be_a_sighting_is_one_beside_what_says_nothing(confidence: float, wanted: list[str]) -> None:
+    frames = [
+        frame("cam", 1, T0, [read("9T447I8", 600, 400, 60, 0.01)]),
+        frame("cam", 2, T0 + 200, [read("9T547I8", 605, 401, 62, 0.01)]),
+        frame("cam", 3, T0 + 400, [read("9Y44715", 610, 402, 64, confidence)]),
+    ]
+    assert plates(play(frames)) == wanted
+
+
+def test_a_read_at_the_edge_that_is_as_long_as_the_others_has_a_say() -> None:
+    def pass_by(last: str) -> list[Sighting]:
+        inside = [frame("cam", n, T0 + 200 * n, [read("OHEJ74", 130 - 40 * n, 400, 40, 0.3)]) for n in (1, 2)]
+        return fold(play([*inside, frame("cam", 3, T0 + 600, [read(last, 20, 401, 42, 0.9)])]))
+
+    assert [s.plate for s in pass_by("QHEJ74")] == ["QHEJ74"]
+    (piece,) = pass_by("HEJ74")
+    assert (piece.plate, piece.frames) == ("OHEJ74", 2)
+
+
 def test_what_says_nothing_does_not_take_the_place_of_the_tracks_own_text() -> None:
     """A bump throws the plate aside while something unreadable is found where it was expected."""
     frames = []

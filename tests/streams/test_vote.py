@@ -52,6 +52,14 @@ def test_an_extra_character_goes() -> None:
     assert vote([ballot("ABC1234"), ballot("ABC123"), ballot("ABC123")]).plate == "ABC123"
 
 
+def test_what_was_read_comes_before_what_only_characters_make_up() -> None:
+    said = vote([ballot("ABC123", 0.5), ballot("A8C12B", 0.5), ballot("ABC128", 0.4)])
+    shares = {c.plate: c.confidence for c in said.candidates}
+    read, blended = ("ABC123", "A8C12B", "ABC128"), ("ABC12B", "A8C123", "A8C128")
+    assert said.plate in read
+    assert shares["A8C12B"] > max(shares.get(text, 0.0) for text in blended[1:])
+
+
 def test_what_was_read_with_another_length_stays_a_candidate() -> None:
     said = vote([ballot("TL49UO", 0.6), ballot("TL49UO", 0.5), ballot("TL49IJO", 0.5), ballot("TL49IJO", 0.45)])
     shares = {c.plate: c.confidence for c in said.candidates}

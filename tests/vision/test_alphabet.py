@@ -44,7 +44,7 @@ def _every_path(probs: np.ndarray) -> dict[str, float]:
     return texts
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), steps=st.integers(1, 5))
 def test_a_wide_beam_is_exact(seed: int, steps: int) -> None:
     probs = softmax(_small(seed, steps))
