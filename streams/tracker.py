@@ -326,8 +326,6 @@ def _same_plate(track: Track, plate: str, other: Track) -> bool:
     few = agreeing(track, plate) <= (1 if track.told_plate else _FEW) or _take_turns(track, other)
     if few and distance(plate, told) <= _MISREAD and (other.uid == track.beside or _on_way(track, other)):
         return True
-    if agreeing(other, told) == 1 and distance(plate, told) <= _MISREAD and _on_way(other, track):
-        return True
     if track.told_plate:
         return plate == told
     if other.uid == track.beside or track.uid == other.beside:
