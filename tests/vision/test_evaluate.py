@@ -90,6 +90,18 @@ def test_the_sums_are_right(pack: Path) -> None:
     assert result.slices["height 40 px and more"]["strict"] == 50.0
 
 
+def test_crops_are_judged_on_cars(pack: Path) -> None:
+    cv2.imwrite(str(pack / "crop.png"), np.full((43, 200, 3), 250, np.uint8))
+    crop = {"image": "crop.png", "source": "reported-nyc", "country": "US-NY", "split": "val", "label": "checked"}
+    rows = [crop | {"text": text} for text in ("CJ10ABC", "KZY1758")]
+    (pack / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines: list[str] = []
+    row = evaluate("val", pipeline=_pipeline(), root=pack, show=lines.append).mounted["reported-nyc"]
+    # the detector finds a plate in all pictures of a batch but the last
+    assert (row["plates"], row["strict"]) == (1, 100.0)
+    assert any("crops put on cars" in line for line in lines)
+
+
 def test_the_page_shows_every_failure(pack: Path, tmp_path: Path) -> None:
     result = evaluate("val", pipeline=_pipeline(), root=pack, baseline=True, show=None)
     assert result.simple["all"]["plates"] == 3

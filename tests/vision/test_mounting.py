@@ -77,5 +77,7 @@ def test_what_is_not_seen_or_is_no_crop_is_left_out(scene: Scene) -> None:
     of_a_scene = replace(_crop("AAA111"), scene=scene.image)
     assert mounted_plates([of_a_scene], [scene], [_Finds(BOX)], seed=1) == []
     assert mounted_plates([_crop("ABC123")], [scene], [_Finds((500.0, 300.0, 90.0, 40.0))], seed=1) == []
+    bare = replace(scene, plates=())
+    assert mounted_plates([_crop("ABC123")], [bare], [_Finds(BOX)], seed=1) == []
     seen_by_one = mounted_plates([_crop("ABC123")], [scene], [_Finds((5.0, 5.0, 9.0, 9.0)), _Finds(BOX)], seed=1)
     assert len(seen_by_one[0].seen) == 1

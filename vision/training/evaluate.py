@@ -1,11 +1,12 @@
 """How well plates are read: a split of real photographs in, tables per source and per slice out.
 
-Two measures. *Reader*: plates cut at their annotated box, so only the reader can fail. *End to end*: whole pictures
+Three measures. *Reader*: plates cut at their annotated box, so only the reader can fail. *End to end*: whole pictures
 through `PlatePipeline`; an annotated plate counts when a result at its place (or, for a plate without a box, anywhere
-in the picture) has exactly its text. `test` is opened here alone, and each opening is kept in `test_openings.jsonl`.
+in the picture) has exactly its text. *Crops put on cars*: plates that no picture shows whole, see
+`vision.training.mounting`. `test` is opened here alone, and each opening is kept in `test_openings.jsonl`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from vision.training.calibrate import calibration_error
 from vision.training.data import TEST_LOG, Licence, PlateLabel, Scene, Split, TestOpening, load_scenes, open_test
 from vision.training.evaluate_detector import iou, read_picture
 from vision.training.judging import Judged, by_group, by_source, edit_distance
+from vision.training.mounting import mounted_plates
 from vision.training.reader_data import RealPlate, load_real_plates, real_crop, region_index
 from vision.training.slices import slices_of
-from vision.types import PlateResult, PlateText, Reader
+from vision.types import Image, PlateResult, PlateText, Reader
 
 _SAME_PLACE = 0.25
 """IoU from which a result lies at an annotated plate: boxes of slanted plates are loose."""
@@ -38,6 +40,8 @@ class Evaluation:
     """Source -> `judging.figures` on the annotated box."""
     end_to_end: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Source -> `judging.figures` and `extra_per_100`: results with a text at no annotated place, per 100 pictures."""
+    mounted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Source -> `judging.figures` of its crops put on cars of the split, cut where the detector finds them there."""
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Slice -> `judging.figures`, end to end where there are whole pictures, else on the annotated box."""
     simple: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -70,6 +74,8 @@ class Evaluation:
             out += _table("threshold, contours and nearest glyph on the annotated box", "source", self.simple)
         if self.end_to_end:
             out += _table("end to end", "source", self.end_to_end)
+            if self.mounted:
+                out += _table("crops put on cars, where the detector finds them", "source", self.mounted)
             out.append("ms per picture: " + ", ".join(f"{k} {v:.1f}" for k, v in self.milliseconds.items()))
         return out + _table("by slice", "slice", self.slices)
 
@@ -144,27 +150,37 @@ def _measure(
         # a crop is never seen end to end: its slices are those of the annotated box
         whole = {scene.source for scene in with_text}
         judged = [one for one in judged if one.source not in whole] + _measure_pipeline(result, pipeline, with_text)
+        mounted = mounted_plates(plates, scenes, [pipeline.detector], seed=0)
+        result.mounted = by_source(
+            _judged(plate.source, plate.name, plate.text, read, frozenset())
+            for plate, _, read in _read(pipeline.reader, mounted)
+        )
     result.slices = by_group(judged, lambda one: one.slices)
 
 
 def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPlate]) -> list[Judged]:
     judged, regions = [], []
-    for begin in range(0, len(plates), _BATCH):
-        part = plates[begin : begin + _BATCH]
-        crops = [real_crop(plate, reader.crop_size) for plate in part]
-        for plate, crop, read in zip(part, crops, reader.read(crops), strict=True):
-            width, height = np.ptp(plate.corners, axis=0)
-            names = slices_of(crop, float(width), float(height), None) | _country(plate.country)
-            judged.append(_judged(plate.source, plate.name, plate.text, read, names))
-            known = region_index(plate.country)
-            if known >= 0:
-                regions.append(read.region == REGIONS[known])
+    for plate, crop, read in _read(reader, plates):
+        width, height = np.ptp(plate.corners, axis=0)
+        names = slices_of(crop, float(width), float(height), None) | _country(plate.country)
+        judged.append(_judged(plate.source, plate.name, plate.text, read, names))
+        known = region_index(plate.country)
+        if known >= 0:
+            regions.append(read.region == REGIONS[known])
     result.reader = by_source(judged)
     result.failures = [one for one in judged if not one.strict]
     result.region_right = round(100 * float(np.mean(regions)), 1) if regions else 0.0
     sure, right = np.array([one.confidence for one in judged]), np.array([one.strict for one in judged])
     result.calibration_error = calibration_error(sure, right)
     return judged
+
+
+def _read(reader: Reader, plates: Sequence[RealPlate]) -> Iterator[tuple[RealPlate, Image, PlateText]]:
+    """Every plate with its crop and what the reader says of it."""
+    for begin in range(0, len(plates), _BATCH):
+        part = plates[begin : begin + _BATCH]
+        crops = [real_crop(plate, reader.crop_size) for plate in part]
+        yield from zip(part, crops, reader.read(crops), strict=True)
 
 
 def _country(country: str | None) -> frozenset[str]:

@@ -30,7 +30,7 @@ def mounted_plates(
 ) -> list[RealPlate]:
     """Each plate once, laid over a plate of some scene, with its corners as the detectors find them.
 
-    Plates that no detector finds, and those that are no crops, are left out.
+    Plates that no detector finds, and those that are no crops, are left out; without a place in any scene all are.
     """
     rng = np.random.default_rng(seed)
     places = [
@@ -41,7 +41,7 @@ def mounted_plates(
     ]
     pictures: dict[int, Image] = {}
     out: list[RealPlate] = []
-    crops = [plate for plate in plates if plate.scene is None]
+    crops = [plate for plate in plates if plate.scene is None] if places else []
     for start in range(0, len(crops), _BATCH):
         part = crops[start : start + _BATCH]
         laid = []
