@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from vision.types import Image
 
-MARGIN = 0.03
-"""Default margin, as a fraction of the plate's width and height, on each side: what reads most of `val` where the
-detector finds them, and of its US crops put on cars (see `vision.training.mounting`)."""
+MARGIN = 0.06
+"""Default margin, as a fraction of the plate's width and height, on each side. What a reader likes best is for `val` to
+say, with plates where the detector finds them (`vision.training.mounting`): reader-v4 read most at 0.03, v5 at this."""
 
 Corners = NDArray[np.float32]
 """4 x 2, clockwise from the plate's own top left; the edges of pixel (0, 0) lie at -0.5 and 0.5."""
