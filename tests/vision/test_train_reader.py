@@ -306,6 +306,36 @@ def test_the_settings_detectors_and_dropout_reach_the_run(
     assert run.average.drop.p == 0.0, "the averaged weights are never dropped from"
 
 
+def test_crops_are_put_on_cars_as_often_as_the_settings_say(
+    scene_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [json.loads(line) for line in (scene_pack / "scenes.jsonl").read_text().splitlines()]
+    rows[0]["plates"][0]["box"] = [200, 100, 160, 90]
+    rows += [row | {"split": "val"} for row in rows]
+    (scene_pack / "scenes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    crop = json.loads((scene_pack / "crops.jsonl").read_text())
+    both = [crop, crop | {"split": "val", "text": "ZZ99"}]
+    (scene_pack / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in both))
+    config = ReaderTrainConfig(tmp_path / "run", data=scene_pack, detectors=("detector-v2",), mounted=2)
+    seen = _Told((200.0, 100.0, 160.0, 90.0))
+    monkeypatch.setattr(train_reader.TorchDetector, "from_model", lambda *arguments: seen)
+    given = []
+
+    class Workers:
+        def __init__(self, settings: MixSettings) -> None:
+            given.append(settings)
+
+    monkeypatch.setattr(train_reader, "SampleWorkers", Workers)
+    config.out.mkdir()
+    run = train_reader._Run(config, ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
+    run.log.close()
+    run.curves.close()
+    assert [plate.text for plate in given[0].mounted] == ["XY12", "XY12"]
+    assert given[0].mounted[0].data != given[0].mounted[1].data
+    assert run.val_mounted is not None
+    assert run.val_mounted.truths == ["ZZ99"]
+
+
 def test_dropout_does_nothing_when_reading() -> None:
     torch.manual_seed(0)
     network = ReaderNet(ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))

@@ -45,6 +45,9 @@ LICENCES: dict[str, str] = {
 }
 """Source -> SPDX name of the licence file in its repository; empty where there is none."""
 
+STRETCHED = frozenset({"roboflow-openimages-techkhid"})
+"""Sources whose pictures do not have their own proportions: squeezed to squares, nearly all from landscape."""
+
 _PERMISSIVE = frozenset({"MIT", "Apache-2.0", "BSD-3-Clause", "CC-BY-4.0"})
 
 

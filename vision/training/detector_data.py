@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.detector import STRIDE
-from vision.training.data import Crop, PlateLabel, Scene
+from vision.training.data import STRETCHED, Crop, PlateLabel, Scene
 from vision.training.pasting import Label, lay_words, paste_plates
 from vision.training.wear import wear
 from vision.types import Image
@@ -188,8 +188,8 @@ def _view(scene: Scene, height: int, width: int, rng: np.random.Generator) -> ND
     fit_x, fit_y = width / scene.width, height / scene.height
     whole = max(min(fit_x, fit_y), 0.75 * (fit_x * fit_y) ** 0.5)  # an upright picture would leave most of a tile empty
     stretch = float(np.exp(rng.normal(0, 0.08)))
-    if scene.source == "roboflow-openimages-techkhid":
-        # its pictures were squeezed to squares, nearly all from landscape; half stay so, as users' may be
+    if scene.source in STRETCHED:
+        # half stay so, as users' may be
         stretch *= float(rng.uniform(1.0, 1.6)) if rng.random() < 0.5 else 1.0
     if plates and rng.random() < 0.8:
         x, y, w, h = plates[int(rng.integers(len(plates)))]

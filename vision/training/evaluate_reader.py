@@ -83,7 +83,11 @@ def text_loss(logits: NDArray[np.float32], truths: Sequence[str]) -> float:
 
 def load_val(root: Path | None = None, licence: Licence = "any") -> ValSet:
     """The `val` split's plates with text, cut on their annotation."""
-    plates = load_real_plates("val", root=root, licence=licence)
+    return cut_plates(load_real_plates("val", root=root, licence=licence))
+
+
+def cut_plates(plates: list[RealPlate]) -> ValSet:
+    """The plates, at least one, with their crops as the reader is given them."""
     return ValSet(plates, np.stack([real_crop(plate, CROP_SIZE) for plate in plates]))
 
 

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.rectify import MARGIN
-from vision.training.data import Scene
+from vision.training.data import STRETCHED, Scene
 from vision.training.evaluate_detector import iou, read_picture
 from vision.training.pasting import Label, lay_plate, turned_plate
-from vision.training.reader_data import SAME_PLATE, RealPlate, cut_around
+from vision.training.reader_data import SAME_PLATE, RealPlate, cut_around, in_part
 from vision.types import Detector, Image, box_of
 
 _WIDTHS = (48.0, 260.0)
 """Pixels: plates of the scenes that are covered by another one."""
-_STRETCHED = frozenset({"roboflow-openimages-techkhid"})
-"""Sources whose pictures do not have their own proportions."""
 _BATCH = 16
 
 
@@ -59,7 +57,7 @@ def mounted_plates(
 
 
 def _usable(scene: Scene, width: float) -> bool:
-    return _WIDTHS[0] <= width <= _WIDTHS[1] and scene.source not in _STRETCHED
+    return _WIDTHS[0] <= width <= _WIDTHS[1] and scene.source not in STRETCHED
 
 
 def _lay_over(
@@ -79,7 +77,7 @@ def _lay_over(
 def _mounted(
     plate: RealPlate, picture: Image, quad: NDArray[np.float32], seen: Sequence[NDArray[np.float32]]
 ) -> RealPlate:
-    part, _, (left, top, scale) = cut_around(picture, box_of(quad))
+    part, _, place = cut_around(picture, box_of(quad))
     data = cv2.imencode(".jpg", part, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    moved = tuple((((corners - (left, top)) * scale) - 0.5).astype(np.float32) for corners in seen)
-    return replace(plate, data=data, corners=moved[0], margin=MARGIN, seen=moved, place=(left, top, scale))
+    moved = tuple(in_part(corners, place) for corners in seen)
+    return replace(plate, data=data, corners=moved[0], margin=MARGIN, seen=moved, place=place)

@@ -125,6 +125,7 @@ def _readable(text: str) -> bool:
 def cut_around(
     image: Image, box: tuple[float, float, float, float]
 ) -> tuple[Image, NDArray[np.float32], tuple[float, float, float]]:
+    """The part of a scene around a box, the box's corners in it, and the part's place (see `RealPlate`)."""
     x, y, width, height = box
     left, top = max(0, int(x - _CONTEXT * width)), max(0, int(y - _CONTEXT * height))
     right, bottom = int(np.ceil(x + (1 + _CONTEXT) * width)), int(np.ceil(y + (1 + _CONTEXT) * height))
@@ -134,6 +135,12 @@ def cut_around(
         part = np.asarray(cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     corners = box_corners((x - left) * scale, (y - top) * scale, width * scale, height * scale)
     return part, corners, (float(left), float(top), scale)
+
+
+def in_part(corners: NDArray[np.float32], place: tuple[float, float, float]) -> NDArray[np.float32]:
+    """A detection's corners (which count from the picture's edge) in pixels of the part at `place`."""
+    left, top, scale = place
+    return ((corners - (left, top)) * scale - 0.5).astype(np.float32)
 
 
 def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> list[tuple[NDArray[np.float32], ...]]:
@@ -147,9 +154,8 @@ def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> 
         if plate.scene != scene:
             scene, image = plate.scene, cv2.imread(str(plate.scene), _AS_STORED)
             found = [one for detector in detectors for one in detector.detect([np.asarray(image, np.uint8)])[0]]
-        left, top, scale = plate.place
         box = box_of(plate.corners)
-        moved = [((one.corners - (left, top)) * scale - 0.5).astype(np.float32) for one in found]
+        moved = [in_part(one.corners, plate.place) for one in found]
         out.append(tuple(quad for quad in moved if iou(box_of(quad), box) >= SAME_PLATE))
     return out
 

@@ -8,6 +8,7 @@ best. An interrupted run resumes from its last checkpoint.
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from vision.registry import ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.curves import Curves
 from vision.training.data import DataError, Split, load_scenes
-from vision.training.evaluate_reader import ValSet, exact_by_source, load_val
+from vision.training.evaluate_reader import ValSet, cut_plates, exact_by_source, load_val
 from vision.training.jitter import jitter
 from vision.training.looks import Looks
 from vision.training.model_card import write_card, write_reader_card
@@ -39,6 +40,7 @@ from vision.training.replay import ReplayBuffer
 from vision.training.runs import Ended, Run, TrainResult, record
 from vision.training.sample_workers import MixSettings, SampleWorkers
 from vision.training.splicing import Gaps, find_gaps
+from vision.types import Detector
 
 log = logging.getLogger(__name__)
 
@@ -88,27 +90,15 @@ class _Run:
         self.commit = code_commit()
         self.start = self._load_start()
         self.average.load_state_dict(self.network.state_dict())
-        self.val_mounted = self._load_val_mounted()
         self.optimiser = torch.optim.AdamW(weight_groups(self.network, config.weight_decay), lr=config.rate)
         if config.resume:
             self._resume()
         self.half = bf16_pays(self.network, self.device)
         self.rng = np.random.default_rng([config.seed, self.state.step])
         self.buffer = ReplayBuffer(config.replay, CROP_SIZE)
-        self.workers = SampleWorkers(
-            MixSettings(
-                CROP_SIZE,
-                config.seed + self.state.step,
-                config.workers,
-                config.data,
-                config.licence,
-                config.real,
-                config.spliced,
-                self._find_gaps(),
-                self._find_corners(),
-                self._mount("train", config.mounted, config.seed),
-            )
-        )
+        finders = self._finders()
+        self.val_mounted = self._mount_val(finders)
+        self.workers = SampleWorkers(self._mix(finders))
         self.drawn = 0
         self.log = (config.out / "log.jsonl").open("a", encoding="utf-8")
         self.curves = Curves(config.out, self.state.step)
@@ -128,50 +118,67 @@ class _Run:
         kept = ("sha256", "commit", "steps", "config", "start")
         return {"name": self.config.start} | {key: model.card[key] for key in kept if key in model.card}
 
-    def _find_gaps(self) -> tuple[Gaps | None, ...]:
+    def _mix(self, finders: Sequence[Detector]) -> MixSettings:
+        """What the workers draw."""
+        config = self.config
+        plates = load_real_plates("train", root=config.data, licence=config.licence) if config.real else []
+        return MixSettings(
+            CROP_SIZE,
+            config.seed + self.state.step,
+            config.workers,
+            config.data,
+            config.licence,
+            config.real,
+            config.spliced,
+            self._find_gaps(plates),
+            self._find_corners(plates, finders),
+            tuple(self._mount("train", plates, finders, config.mounted, config.seed)),
+        )
+
+    def _find_gaps(self, plates: Sequence[RealPlate]) -> tuple[Gaps | None, ...]:
         """Where the real plates can be cut and joined, as the averaged weights see it."""
         config = self.config
-        if not (config.real and config.spliced and (config.start or config.resume)):
+        if not (plates and config.spliced and (config.start or config.resume)):
             return ()
-        plates = load_real_plates("train", root=config.data, licence=config.licence)
         crops = [real_crop(plate, CROP_SIZE) for plate in plates]
         facts = [(plate.margin, plate.text, plate.source) for plate in plates]
         gaps = tuple(find_gaps(self.average, crops, facts))
         log.info("%d of %d real plates can be joined", sum(g is not None for g in gaps), len(gaps))
         return gaps
 
-    def _load_val_mounted(self) -> ValSet | None:
-        """Crops of val on cars of val, the same ones for every run: a look at plates that no scene of val shows."""
-        plates = list(self._mount("val", min(1, self.config.mounted), seed=0))
-        return ValSet(plates, np.stack([real_crop(plate, CROP_SIZE) for plate in plates])) if plates else None
-
     def _finders(self) -> list[TorchDetector]:
-        """The detectors of the settings."""
+        """The detectors of the settings, which real plates are shown to."""
         return [
             TorchDetector.from_model(find_model("detector", name), self.device.type, "auto", self.config.threads)
-            for name in self.config.detectors
+            for name in (self.config.detectors if self.config.real else ())
         ]
 
-    def _find_corners(self) -> tuple[tuple[np.ndarray, ...], ...]:
-        """Where the detectors of the settings see the real plates."""
-        config = self.config
-        if not (config.real and config.detectors):
+    def _find_corners(
+        self, plates: Sequence[RealPlate], finders: Sequence[Detector]
+    ) -> tuple[tuple[np.ndarray, ...], ...]:
+        """Where the detectors see the real plates."""
+        if not (plates and finders):
             return ()
-        plates = load_real_plates("train", root=config.data, licence=config.licence)
-        seen = tuple(seen_corners(plates, self._finders()))
+        seen = tuple(seen_corners(plates, finders))
         log.info("%d of %d real plates are cut as detectors see them, too", sum(map(bool, seen)), len(seen))
         return seen
 
-    def _mount(self, split: Split, times: int, seed: int) -> tuple[RealPlate, ...]:
+    def _mount(
+        self, split: Split, plates: Sequence[RealPlate], finders: Sequence[Detector], times: int, seed: int
+    ) -> list[RealPlate]:
         """The split's crops on its cars, each so often."""
-        config = self.config
-        if not (config.real and config.detectors and times):
-            return ()
-        plates = load_real_plates(split, root=config.data, licence=config.licence)
-        scenes, finders = load_scenes(split, root=config.data, licence=config.licence), self._finders()
+        if not (plates and finders and times):
+            return []
+        scenes = load_scenes(split, root=self.config.data, licence=self.config.licence)
         mounted = [one for n in range(times) for one in mounted_plates(plates, scenes, finders, seed + n)]
         log.info("%d crops of %s are seen on cars", len(mounted), split)
-        return tuple(mounted)
+        return mounted
+
+    def _mount_val(self, finders: Sequence[Detector]) -> ValSet | None:
+        """Crops of val on cars of val, the same ones for every run: a look at plates that no scene of val shows."""
+        plates = self.val.plates if self.val else []
+        mounted = self._mount("val", plates, finders, min(1, self.config.mounted), seed=0)
+        return cut_plates(mounted) if mounted else None
 
     def close(self) -> None:
         self.workers.close()
