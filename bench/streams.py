@@ -6,11 +6,10 @@ A message is one frame's reads, two plates of one vehicle each, crops included. 
 the tracker and of the vehicles over tables in memory, in turns as large as a worker's: all that the processes do but
 Kafka and Faust. Where their time goes is sampled while they run, a function's calls into C counted as its own. Beside
 them stand the floors: steps that cannot be left out, each alone in a bare loop over the same messages, and their sum.
-The
-worker is a process of its own, its topics filled beforehand; its rate is the messages between its first output and
-the commit of its last one, over that time. All rates of the pure functions are per second of processor time, and the
-worker's is given so beside, since other work may share the machine. The sink is measured likewise, from Kafka to rows
-in a store of its own process; `bench.sink` has what it does without Kafka.
+The worker is a process of its own, its topics filled beforehand; its rate is the messages between its first output
+and the commit of its last one, over that time. All rates of the pure functions are per second of processor time, and
+the worker's is given so beside, since other work may share the machine. The sink is measured likewise, from Kafka to
+rows in a store of its own process; `bench.sink` has what it does without Kafka.
 """
 
 import argparse

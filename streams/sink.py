@@ -193,10 +193,6 @@ class Sink:
             self._insert(block, token, out)
         return out
 
-    def put(self, batch: Sequence[Record]) -> list[Outgoing]:
-        """`make` and `insert`."""
-        return self.insert(self.make(batch))
-
     def _blocks(self, batch: Sequence[Record], out: list[Outgoing]) -> list[Block]:
         topic = self._bulk.get(batch[0].topic)
         if topic is not None:

@@ -207,7 +207,7 @@ def _in_reach(state: CameraState, frame: FrameReads, t: int, settings: TrackerSe
         if begins <= track.last_t
         and track.first_t <= ends
         and track.still == frame.still
-        and (here is None or track.place is None or within_metres(track.place, here, settings.max_jump_m))
+        and _near(track.place, here, settings)
     ]
 
 

@@ -32,7 +32,7 @@ def scene(rng: random.Random) -> tuple[list[Track], list[motion.Offer], int]:
     return state.hot.tracks, offers, T0 + rng.randrange(0, 8000)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
 def test_each_read_goes_where_a_look_at_all_pairs_puts_it(rng: random.Random) -> None:
     tracks, offers, t = scene(rng)
