@@ -73,3 +73,12 @@ def test_layouts_name_fonts_that_are_there_and_every_font_has_its_licence() -> N
         licences = [p.stem.removeprefix("LICENSE-") for p in FONT_FOLDER.glob("LICENSE-*.txt")]
         assert any(name.startswith(licence) for licence in licences), name
         assert name.rsplit("-", 1)[0] in (FONT_FOLDER / "FONTS.md").read_text()
+
+
+def test_letters_that_a_region_does_not_use_come_only_when_asked_for() -> None:
+    def of_series(any_letters: float) -> set[str]:
+        plates = [random_plate(np.random.default_rng(s), "US-VA", "car", any_letters) for s in range(300)]
+        return set("".join(plate.text for plate in plates if plate.style == 0))
+
+    assert not {"O", "I"} & of_series(0.0)
+    assert {"O", "I"} <= of_series(1.0)

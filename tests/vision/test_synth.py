@@ -53,7 +53,8 @@ def test_the_plate_is_where_its_corners_say() -> None:
         view, corners = take_picture(panel, inner, rng, 1.0, 40.0)
         middle = corners.mean(axis=0)
         for corner in corners:
-            inside = np.round(corner + 0.12 * (middle - corner)).astype(int)
+            # a frame may hide a tenth of the plate's height
+            inside = np.round(corner + 0.25 * (middle - corner)).astype(int)
             outside = np.round(corner - 0.12 * (middle - corner)).astype(int)
             assert view[inside[1], inside[0], 2] > 200
             assert view[outside[1], outside[0], 2] < 80

@@ -62,10 +62,14 @@ def _fill(pattern: str, letters: str, rng: np.random.Generator) -> str:
     return "".join(out)
 
 
-def random_plate(rng: np.random.Generator, region: str | None = None, kind: Kind | None = None) -> PlateSpec:
+def random_plate(
+    rng: np.random.Generator, region: str | None = None, kind: Kind | None = None, any_letters: float = 0.0
+) -> PlateSpec:
     """Invent a plate.
 
-    A country is drawn first and, for the US, its state then, so that fifty states do not drown the rest.
+    A country is drawn first and, for the US, its state then, so that fifty states do not drown the rest. With
+    probability `any_letters` it may have letters that its region is not known to use: where a letter must stand, what
+    looks like an O is one, wherever the plate comes from.
     Raises ValueError for a region that has no layout of that kind.
     """
     if region is None:
@@ -78,7 +82,8 @@ def random_plate(rng: np.random.Generator, region: str | None = None, kind: Kind
     weights = np.array([look.weight for _, look in styles])
     style, look = styles[int(rng.choice(len(styles), p=weights / weights.sum()))]
     pattern = look.patterns[int(rng.integers(len(look.patterns)))]
-    return _spec(look, style, fill_pattern(pattern, look.letters, rng), int(rng.integers(2**31)))
+    letters = ALL_LETTERS if any_letters and rng.random() < any_letters else look.letters
+    return _spec(look, style, fill_pattern(pattern, letters, rng), int(rng.integers(2**31)))
 
 
 def plate_with_text(shown: str, region: str, seed: int = 0, style: int = 0) -> PlateSpec:

@@ -20,6 +20,8 @@ from vision.types import Detector, Image, box_of
 
 _WIDTHS = (48.0, 260.0)
 """Pixels: plates of the scenes that are covered by another one."""
+_FRAMED = 0.5
+"""How often a plate gets a frame with a dealer's name, as most of the US have one."""
 _BATCH = 16
 
 
@@ -70,7 +72,7 @@ def _lay_over(
     size = np.ptp(quad, axis=0)
     quad = quad * max(width / size[0], 0.8 * height / size[1]) * float(rng.uniform(0.9, 1.15))
     quad = (quad + np.array([x + width / 2, y + height / 2])).astype(np.float32)
-    lay_plate(picture, plate, quad, rng, Label.from_corners(quad))
+    lay_plate(picture, plate, quad, rng, Label.from_corners(quad), frames=_FRAMED)
     return picture, quad
 
 

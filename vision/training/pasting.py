@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from vision.plates import REGIONS, random_plate, render_plate
 from vision.plates.glyphs import words
+from vision.training.framing import framed
 from vision.types import Image
 
 Quad = NDArray[np.float32]
 _FONTS = ("barlow-condensed-700", "overpass-700", "liberation-sans-bold", "dejavu-sans-bold", "bebas-neue-bold")
 _US = [region for region in REGIONS if region.startswith("US")]
+_FRAMED = 0.3
+"""How often a plate that is laid into a tile has a frame."""
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ def paste_plates(
             quad = turned_plate(aspect, rng, yaw=22)
             size = quad.max(axis=0) - quad.min(axis=0)
             quad = quad * max(w / size[0], h / size[1]) * rng.uniform(1.0, 1.12) + np.array([x, y], np.float32)
-            labels[number] = lay_plate(tile, plate, quad, rng, new)
+            labels[number] = lay_plate(tile, plate, quad, rng, new, frames=_FRAMED)
     for _ in range(int(rng.choice([0, 1, 2], p=[0.45, 0.4, 0.15]))):
         wanted = float(np.exp(rng.uniform(np.log(14.0), np.log(0.55 * width))))
         plate, new = _some_plate(rng, crops, tight_crops, wanted / 3)
@@ -95,7 +98,7 @@ def paste_plates(
         quad = (quad - (quad.max(axis=0) + quad.min(axis=0)) / 2 + middle).astype(np.float32)
         if rng.random() < 0.6:
             _mount(tile, quad, rng)
-        labels.append(lay_plate(tile, plate, quad, rng, new))
+        labels.append(lay_plate(tile, plate, quad, rng, new, frames=_FRAMED))
     return tile
 
 
@@ -113,8 +116,7 @@ def _some_plate(
     if draw < 0.08 and crops:
         trust.box_weight = trust.corner_weight = 0.0
         return crops[int(rng.integers(len(crops)))], trust
-    if draw < 0.2 and tight_crops:
-        trust.box_weight = trust.corner_weight = 0.5
+    if draw < 0.33 and tight_crops:
         return tight_crops[int(rng.integers(len(tight_crops)))], trust
     # no annotated scene shows a US plate, so they come more often than their share
     region = _US[int(rng.integers(len(_US)))] if rng.random() < 0.35 else None
@@ -134,12 +136,20 @@ def turned_plate(aspect: float, rng: np.random.Generator, yaw: float) -> Quad:
     return (points[:, :2] * (away / (away + points[:, 2:]))).astype(np.float32)
 
 
-def lay_plate(tile: Image, plate: Image, quad: Quad, rng: np.random.Generator, label: Label) -> Label:
-    """Paint `plate` into `tile` on `quad`, lit and blurred like its surroundings; returns the label."""
+def lay_plate(
+    tile: Image, plate: Image, quad: Quad, rng: np.random.Generator, label: Label, frames: float = 0.0
+) -> Label:
+    """Paint `plate` into `tile` on `quad`, lit and blurred like its surroundings, with probability `frames` in a frame
+    (see `framed`) that lies around `quad`; returns the label."""
     height, width = tile.shape[:2]
+    label.corners = quad.astype(np.float32)
+    if rng.random() < frames:
+        plate, inner = framed(plate, rng)
+        outer = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * (plate.shape[1], plate.shape[0])
+        matrix = cv2.getPerspectiveTransform(inner, label.corners)
+        quad = cv2.perspectiveTransform(outer[None].astype(np.float32), matrix)[0]
     low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 3, 0)
     high = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + 4, (width, height))
-    label.corners = quad.astype(np.float32)
     if (high - low < 4).any():
         label.ignore = True
         return label

@@ -30,6 +30,7 @@ CODE = (
     "vision/training/detector_extras.py",
     "vision/training/evaluate_detector.py",
     "vision/training/evaluate_reader.py",
+    "vision/training/framing.py",
     "vision/training/jitter.py",
     "vision/training/looks.py",
     "vision/training/mounting.py",

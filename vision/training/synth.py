@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.plates import PlateSpec, random_plate, render_plate
-from vision.plates.glyphs import words
 from vision.rectify import rectify
+from vision.training.framing import framed
 from vision.training.video_wear import h264, rolling_shutter
 from vision.types import Image
 
@@ -35,7 +35,8 @@ class SynthCrop:
 
 def synth_crop(rng: np.random.Generator, difficulty: float, size: tuple[int, int], illegible: float = 0.0) -> SynthCrop:
     """One crop of `size` (height, width); with probability `illegible` ruined on purpose."""
-    spec = _any_text(random_plate(rng), rng) if rng.random() < 0.16 else random_plate(rng)
+    plate = random_plate(rng, any_letters=0.4)
+    spec = _any_text(plate, rng) if rng.random() < 0.16 else plate
     ruined = rng.random() < illegible
     # most photographs are better than the worst ones, and what was learnt first must not be lost
     level = difficulty * float(rng.uniform(0.2, 1.0))
@@ -113,8 +114,13 @@ def _glare(plate: Canvas, rng: np.random.Generator) -> Canvas:
 
 def mount(plate: Canvas, rng: np.random.Generator, level: float) -> tuple[Canvas, NDArray[np.float32]]:
     """Put the plate on a car: surroundings, often a frame with a dealer's name. Returns the panel and the corners."""
+    pad = round(plate.shape[0] * 0.45)
     height, width = plate.shape[:2]
-    pad = round(height * 0.45)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    if rng.random() < 0.35 + 0.2 * level:
+        picture, corners = framed(np.clip(plate, 0, 255).astype(np.uint8), rng)
+        plate = picture.astype(np.float32)
+        height, width = plate.shape[:2]
     tone = rng.uniform(10, 230, 3) * 0.3 + rng.uniform(10, 230) * 0.7
     panel = np.empty((height + 2 * pad, width + 2 * pad, 3), np.float32)
     panel[:] = tone.astype(np.float32)
@@ -122,37 +128,8 @@ def mount(plate: Canvas, rng: np.random.Generator, level: float) -> tuple[Canvas
     for _ in range(int(rng.integers(0, 4))):
         y = int(rng.integers(0, panel.shape[0]))
         panel[y : y + int(rng.integers(1, pad))] *= float(rng.uniform(0.4, 1.4))
-    if rng.random() < 0.35 + 0.2 * level:
-        rim = round(height * float(rng.uniform(0.03, 0.14)))
-        shade = rng.uniform(5, 60, 3) if rng.random() < 0.75 else rng.uniform(120, 230, 3)
-        panel[pad - rim : pad + height + rim, pad - rim : pad + width + rim] = shade.astype(np.float32)
-        if rim >= 5:
-            _dealer(panel, rng, (pad, pad + width), (pad - rim, pad + height), rim, bright=shade.mean() < 90)
     panel[pad : pad + height, pad : pad + width] = plate
-    if rng.random() < 0.25 * level:
-        # a frame that covers the plate's own edge, with the slogans there
-        lip = round(height * float(rng.uniform(0.02, 0.09)))
-        shade = rng.uniform(5, 120, 3).astype(np.float32)
-        panel[pad : pad + lip, pad : pad + width] = shade
-        panel[pad + height - lip : pad + height, pad : pad + width] = shade
-    left, top = pad - 0.5, pad - 0.5
-    corners = [[left, top], [left + width, top], [left + width, top + height], [left, top + height]]
-    return panel, np.array(corners, np.float32)
-
-
-_DEALERS = ("AUTOHAUS", "motors", "TOYOTA", "www.cars.com", "Best Ford", "DEALER 555", "Garage Nord", "HONDA CITY")
-
-
-def _dealer(
-    panel: Canvas, rng: np.random.Generator, x: tuple[int, int], ys: tuple[int, int], height: int, *, bright: bool
-) -> None:
-    mask = words("overpass-700", _DEALERS[int(rng.integers(len(_DEALERS)))], max(4, height - 2))
-    y = ys[int(rng.integers(2))]
-    mask = mask[:height, : x[1] - x[0]]
-    left = (x[0] + x[1] - mask.shape[1]) // 2
-    part = panel[y : y + mask.shape[0], left : left + mask.shape[1]]
-    tone = 220.0 if bright else 25.0
-    part += (tone - part) * (mask[: part.shape[0], : part.shape[1], None].astype(np.float32) / 255)
+    return panel, corners + np.float32(pad - 0.5)
 
 
 def take_picture(
