@@ -240,6 +240,8 @@ def _consider(state: CameraState, track: Track, teller: Teller, settings: Tracke
         if track.last_t < state.hot.clock - settings.gap_s * 1000:
             return teller.tell(track, vote_of(track), _crops(state, track), "final")
         track.phase = OPEN
+        if _rests(state, track, settings):
+            return []
     if track.phase == TENTATIVE:
         if not _may_open(track, settings):
             return []
@@ -260,8 +262,6 @@ def _consider(state: CameraState, track: Track, teller: Teller, settings: Tracke
         told = teller.tell(track, said, _crops(state, track), "provisional")
         track.phase = OPEN
         return told
-    if _rests(state, track, settings):
-        return []
     track.told_t = state.hot.clock
     if stands(track):
         return []
