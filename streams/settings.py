@@ -87,8 +87,9 @@ class StreamSettings:
     match: MatchSettings = field(default_factory=MatchSettings)
     silence_s: float = 6.0
     """Wall-clock seconds without a frame after which a camera's open sightings are closed."""
-    batch: int = 1000
-    """Most messages that one turn of an agent takes."""
+    batch: int = 4000
+    """Most messages that one turn of an agent takes. A turn writes the whole state of each key once: the longer it is,
+    the less a message costs. While it is applied, tenths of a second for this many, the process does nothing else."""
     flush_rows: int = 25_000
     flush_s: float = 1.0
     """The sink inserts what has come, at once after a pause, else `flush_s` after its last insert; before that only
