@@ -1,7 +1,8 @@
 """How plates of each region are written, as a prior that can be overruled: region odds in, a factor per text out. Pure.
 
-A format is a string of A (a letter) and 9 (a digit). The formats are those of the invented plates' layouts. A text that
-has no format of the likely regions is not forbidden: it only has to be so much likelier by looks alone.
+A format is a string of A (a letter) and 9 (a digit). The formats are those of the invented plates' layouts, of the US
+each state's own: fifty states together write nearly everything. A text that has no format of the likely regions is not
+forbidden: it only has to be so much likelier by looks alone.
 """
 
 import re
@@ -46,16 +47,13 @@ def _plain(part: str) -> str:
 
 @lru_cache(maxsize=4)
 def _membership(regions: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-    """Format -> for each region 1 when its country writes plates so, else 0."""
-    by_country: dict[str, set[str]] = {}
-    for region, looks in LAYOUTS.items():
-        known = by_country.setdefault(region.split("-")[0], set())
-        known.update(form for look in looks for pattern in look.patterns for form in formats_of(pattern))
-    every = sorted(set().union(*by_country.values()))
-    return {
-        form: np.array([float(form in by_country.get(region.split("-")[0], ())) for region in regions])
-        for form in every
+    """Format -> for each region 1 when it writes plates so, else 0."""
+    known = {
+        region: {form for look in LAYOUTS.get(region, ()) for pattern in look.patterns for form in formats_of(pattern)}
+        for region in regions
     }
+    every = sorted(set().union(*known.values()))
+    return {form: np.array([float(form in known[region]) for region in regions]) for form in every}
 
 
 def format_prior(regions: Sequence[str], odds: NDArray[np.floating], unusual: float = UNUSUAL) -> Weigh:

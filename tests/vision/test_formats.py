@@ -24,8 +24,10 @@ def test_the_region_decides_how_usual_a_text_is() -> None:
     assert weigh("") == weigh("A" * 12) == pytest.approx(UNUSUAL)
 
 
-def test_states_of_one_country_share_their_formats() -> None:
-    """A wrong state is a common slip and must not cost a text."""
+def test_a_state_has_formats_of_its_own_and_a_doubtful_one_costs_a_text_little() -> None:
     jersey, california = np.eye(4)[2], np.eye(4)[3]
-    for text in ("1ABC234", "A12BCD", "ABC1234"):
-        assert format_prior(REGIONS, jersey)(text) == format_prior(REGIONS, california)(text) == 1.0
+    assert format_prior(REGIONS, jersey)("A12BCD") == format_prior(REGIONS, california)("1ABC234") == 1.0
+    # an O that California cannot have there
+    assert format_prior(REGIONS, california)("OABC234") == pytest.approx(UNUSUAL)
+    for text in ("A12BCD", "1ABC234"):
+        assert format_prior(REGIONS, (jersey + california) / 2)(text) > 5 * UNUSUAL
