@@ -1,13 +1,16 @@
 """The consumer asks for what has room, so that a topic whose agent is slow holds up no other."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
+from streams.app import make_app
 from streams.consuming import Consumer
 from streams.inbox import Inbox
+from streams.settings import StreamSettings
 
 READS = {TP("reads", 0), TP("reads", 1)}
 ALERTS = {TP("alerts", 0)}
@@ -90,5 +93,18 @@ def test_what_was_paused_while_it_was_fetched_is_not_taken() -> None:
         made.sleep = asyncio.sleep
         await made._drain_messages(fetcher)
         assert {topic: len(inbox) for topic, inbox in made.inboxes.items()} == {"reads": 0, "alerts": 1}
+
+    asyncio.run(run())
+
+
+def test_no_question_hangs_at_a_broker_that_has_nothing_to_say(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = StreamSettings(brokers="none:9", data_dir=tmp_path, roles=("tracker",))
+        app: Any = make_app(settings, "tracker", 1)
+        thread = app.consumer._new_consumer_thread()
+        client = thread._create_worker_consumer(app.transport)
+        await client.stop()
+        # Faust's 1,500 keep partitions waiting in which something lies
+        assert client._fetch_max_wait_ms <= 200
 
     asyncio.run(run())
