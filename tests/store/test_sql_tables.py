@@ -45,6 +45,28 @@ def test_a_sighting_is_its_newest_revision(store: Store, view: str) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
+def test_revisions_of_one_block_are_kept_and_folded_by_the_views(store: Store, view: str) -> None:
+    told = [
+        sighting(revision=1, plate="WR0NG"),
+        sighting(revision=4, plate="RIGHT", frames=9),
+        sighting(revision=2, plate="WR0NG", status="withdrawn"),
+        sighting(revision=3, plate="RIGHT", frames=6),
+    ]
+    store.execute("SYSTEM STOP MERGES")
+    store.insert(rows.SIGHTINGS, [rows.sighting_row(one) for one in told], token="together")
+    # to fold them while they go in is work for each row, and merges do it again
+    assert store.query(f"SELECT count() AS rows FROM {view}_raw".replace("by_time", "time")) == [{"rows": 4}]
+    assert store.query(f"SELECT plate, revision, frames FROM {view}") == [
+        {"plate": "RIGHT", "revision": 4, "frames": 9}
+    ]
+    store.execute("SYSTEM START MERGES")
+    store.execute(f"OPTIMIZE TABLE {view}_raw FINAL".replace("by_time", "time"))
+    assert store.query(f"SELECT plate, revision, frames FROM {view}") == [
+        {"plate": "RIGHT", "revision": 4, "frames": 9}
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_plate_that_changes_leaves_nothing_behind(store: Store, view: str) -> None:
     put(
         store,
