@@ -133,10 +133,8 @@ class Settings(BaseSettings):
     stream_id: str = Field("streams-0", description="Name of a streams process that stays the same over restarts")
     gap_seconds: Seconds = Field(5.0, description="A pause longer than this makes a new sighting")
     silence_seconds: Seconds = Field(6.0, description="A camera silent for this long has its sightings closed")
-    flush_rows: Count = Field(
-        25_000, description="Messages of a topic that the sink collects at most before it inserts"
-    )
-    flush_seconds: Seconds = Field(1.0, description="How long a row waits for the sink's next insert at most")
+    flush_rows: Count = Field(50_000, description="Messages of a topic that the sink collects at most for one insert")
+    flush_seconds: Seconds = Field(1.0, description="Time between two inserts of the sink into a table")
     candidate_threshold: float = Field(
         0.1, gt=0, le=1, description="Least probability of a candidate that makes an alert; 1: exact texts only"
     )

@@ -90,10 +90,10 @@ class StreamSettings:
     batch: int = 4000
     """Most messages that one turn of an agent takes. A turn writes the whole state of each key once: the longer it is,
     the less a message costs. While it is applied, tenths of a second for this many, the process does nothing else."""
-    flush_rows: int = 25_000
+    flush_rows: int = 50_000
     flush_s: float = 1.0
-    """The sink inserts what has come, at once after a pause, else `flush_s` after its last insert; before that only
-    what is `flush_rows` messages of a topic, or 128 MiB of them."""
+    """The sink inserts what has come, at once after a pause, else `flush_s` after it took what it inserted last. Of a
+    topic it collects at most `flush_rows` messages, or 160 MiB of them, in that time."""
     vehicle_keep_s: float = 86_400.0
     """How long the state of a plate is kept after its last sighting (wall clock)."""
     vehicle_max: int = 1_000_000

@@ -4,17 +4,22 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plumbing.bus import Record
+from plumbing.clock import ManualClock
 from streams.agents import Batch, SinkLoop
 from streams.dead import Outgoing
 from streams.positions import Positions
+from streams.settings import StreamSettings
 from streams.sink import Made, Stopped
 
 READS = ("reads", 0)
+SETTINGS = StreamSettings(brokers="none:0", data_dir=Path("unused"), roles=("sink",), store_url="unused")
 
 
 class FakeSink:
@@ -50,6 +55,8 @@ class FakeAgents:
         self.crashes: list[BaseException] = []
         self.app = self
         self.conf = type("Conf", (), {"id": "test"})
+        self.clock = ManualClock()
+        self.settings = replace(SETTINGS, flush_s=0.0)
 
     async def crash(self, error: BaseException) -> None:
         """As faust.App."""
@@ -110,6 +117,27 @@ def test_a_batch_is_made_while_the_one_before_goes_in_and_finished_after_it() ->
     assert sink.inserted == [0, 10]
     # what the broker has not acknowledged is not finished
     assert agents.sent == [(b"0", 0), (b"10", 10)]
+
+
+def test_no_two_batches_begin_to_go_in_within_a_second() -> None:
+    sink = FakeSink()
+    sink.may_insert.set()
+
+    async def work(agents: FakeAgents, loop: SinkLoop) -> None:
+        agents.settings = replace(SETTINGS, flush_s=1.0)
+        await loop.turn(agents.batch(0))
+        second = asyncio.create_task(loop.turn(agents.batch(10)))
+        await until(lambda: sink.made == [0, 10])
+        await until(lambda: agents.positions.done(READS) == 10)
+        agents.clock.advance(0.9)
+        await asyncio.sleep(0.02)
+        assert not second.done()
+        assert sink.inserted == [0]
+        agents.clock.advance(0.2)
+        await until(lambda: sink.inserted == [0, 10])
+        await second
+
+    assert run(sink, work).sent == [(b"0", 0), (b"10", 10)]
 
 
 def test_what_follows_a_batch_that_was_stopped_is_not_finished() -> None:
