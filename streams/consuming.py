@@ -18,6 +18,7 @@ from plumbing.bus import Record
 from plumbing.clock import Clock
 from streams.inbox import Inbox
 from streams.positions import Partition, Positions
+from streams.records import check_quickly
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +65,13 @@ class _Blind(dict[TP, int | None]):
 
 
 class _Thread(aiokafka.AIOKafkaConsumerThread):
-    """Faust's thread of the client, whose questions end sooner."""
+    """Faust's thread of the client, whose questions end sooner and whose records are checked sooner."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         made: Any = super()._create_worker_consumer(transport)
         # Faust has no setting for it; the client reads it when it starts
         made._fetch_max_wait_ms = _FETCH_WAIT_MS
+        check_quickly(made)
         return made
 
 

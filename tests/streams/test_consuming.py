@@ -4,12 +4,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+from aiokafka.consumer import fetcher
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from streams.app import make_app
 from streams.consuming import Consumer
 from streams.inbox import Inbox
+from streams.records import CheckedRecords
 from streams.settings import StreamSettings
 
 READS = {TP("reads", 0), TP("reads", 1)}
@@ -97,7 +100,9 @@ def test_what_was_paused_while_it_was_fetched_is_not_taken() -> None:
     asyncio.run(run())
 
 
-def test_no_question_hangs_at_a_broker_that_has_nothing_to_say(tmp_path: Path) -> None:
+def test_no_question_hangs_at_a_broker_that_has_nothing_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
+
     async def run() -> None:
         settings = StreamSettings(brokers="none:9", data_dir=tmp_path, roles=("tracker",))
         app: Any = make_app(settings, "tracker", 1)
@@ -106,5 +111,7 @@ def test_no_question_hangs_at_a_broker_that_has_nothing_to_say(tmp_path: Path) -
         await client.stop()
         # Faust's 1,500 keep partitions waiting in which something lies
         assert client._fetch_max_wait_ms <= 200
+        # either checks records, and one of them
+        assert (client._check_crcs, fetcher.MemoryRecords) == (False, CheckedRecords)
 
     asyncio.run(run())
