@@ -1,13 +1,15 @@
 """Settings that contradict each other are refused; a secured cluster gets what it wants; logs do not flood."""
 
+import gc
 import logging
 from pathlib import Path
 
 import pytest
 
+from plumbing.bus import BusError
 from plumbing.kafka_admin import KafkaSecurity
 from streams.__main__ import main
-from streams.app import _credentials, make_app
+from streams.app import _credentials, make_app, run
 from streams.quiet import NowAndThen
 from streams.settings import StreamSettings
 
@@ -20,6 +22,20 @@ def test_roles_and_their_needs() -> None:
     settings = StreamSettings(brokers="a:1", data_dir=Path("x"), roles=("tracker",))
     with pytest.raises(ValueError, match="cook"):
         make_app(settings, "cook", 1)
+
+
+def test_a_process_seldom_looks_for_cycles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_: StreamSettings) -> dict[str, int]:
+        raise BusError("no broker")
+
+    monkeypatch.setattr("streams.app.source_partitions", unreachable)
+    before = gc.get_threshold()
+    try:
+        with pytest.raises(BusError):
+            run(StreamSettings(brokers="a:1", data_dir=tmp_path, roles=("tracker",)))
+        assert gc.get_threshold() == (100_000, *before[1:])
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_logging_on() -> None:
