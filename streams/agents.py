@@ -136,9 +136,7 @@ class Agents:
         while True:
             self._waiting.add(topic)
             await inbox.arrival()
-            while (left := due - self.clock.monotonic()) > 0:
-                await asyncio.sleep(min(left, _LOOK_S))
-            now = self.clock.monotonic()
+            now = await _wait_until(due, self.clock)
             due = now + within
             self._waiting.discard(topic)
             # nothing is awaited from here on: a batch is of one epoch
@@ -274,11 +272,8 @@ class SinkLoop:
         made = await loop.run_in_executor(self._pool, self._sink.make, batch.records)
         if self._before is not None:
             await self._before
-        clock = self._agents.clock
         # batches come that far apart, but some are made in less time than others
-        while (left := self._due - clock.monotonic()) > 0:
-            await asyncio.sleep(min(left, _LOOK_S))
-        self._due = clock.monotonic() + self._agents.settings.flush_s
+        self._due = await _wait_until(self._due, self._agents.clock) + self._agents.settings.flush_s
         self._before = asyncio.create_task(_or_crash(self._agents.app, self._insert(batch, made)))
 
     async def _insert(self, batch: Batch, made: Made) -> None:
@@ -321,6 +316,13 @@ def _add_sink_agent(app: faust.App, agents: Agents, loop: SinkLoop, topic: str) 
     async def take(_: Stream) -> None:
         async for batch in agents.batches(topic, settings.flush_rows, within=settings.flush_s):
             await _or_crash(app, loop.turn(batch))
+
+
+async def _wait_until(due: float, clock: Clock) -> float:
+    """Return the monotonic time once it is `due` or past it."""
+    while (left := due - clock.monotonic()) > 0:
+        await asyncio.sleep(min(left, _LOOK_S))
+    return clock.monotonic()
 
 
 async def _or_crash(app: faust.App, work: Any) -> None:

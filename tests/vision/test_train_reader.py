@@ -277,6 +277,22 @@ def test_plates_are_cut_where_detectors_see_them(scene_pack: Path) -> None:
     assert real_crop(seen, CROP_SIZE, rng).shape == (*CROP_SIZE, 3)
 
 
+def _begun(config: ReaderTrainConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[train_reader._Run, MixSettings]:
+    """A run before its first step, and what its workers, which do not start, were told."""
+    given = []
+
+    class Workers:
+        def __init__(self, settings: MixSettings) -> None:
+            given.append(settings)
+
+    monkeypatch.setattr(train_reader, "SampleWorkers", Workers)
+    config.out.mkdir()
+    run = train_reader._Run(config, ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
+    run.log.close()
+    run.curves.close()
+    return run, given[0]
+
+
 def test_the_settings_detectors_and_dropout_reach_the_run(
     scene_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,19 +305,9 @@ def test_the_settings_detectors_and_dropout_reach_the_run(
 
     monkeypatch.setattr(train_reader.TorchDetector, "from_model", told)
     monkeypatch.setattr(train_reader, "load_val", lambda *arguments: None)
-    given = []
-
-    class Workers:
-        def __init__(self, settings: MixSettings) -> None:
-            given.append(settings)
-
-    monkeypatch.setattr(train_reader, "SampleWorkers", Workers)
-    config.out.mkdir()
-    run = train_reader._Run(config, ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
-    run.log.close()
-    run.curves.close()
+    run, mix = _begun(config, monkeypatch)
     assert asked == ["detector-v2"]
-    assert [len(seen) for seen in given[0].seen] == [0, 1]
+    assert [len(seen) for seen in mix.seen] == [0, 1]
     assert run.network.drop.p == 0.3
     assert run.average.drop.p == 0.0, "the averaged weights are never dropped from"
 
@@ -319,19 +325,9 @@ def test_crops_are_put_on_cars_as_often_as_the_settings_say(
     config = ReaderTrainConfig(tmp_path / "run", data=scene_pack, detectors=("detector-v2",), mounted=2)
     seen = _Told((200.0, 100.0, 160.0, 90.0))
     monkeypatch.setattr(train_reader.TorchDetector, "from_model", lambda *arguments: seen)
-    given = []
-
-    class Workers:
-        def __init__(self, settings: MixSettings) -> None:
-            given.append(settings)
-
-    monkeypatch.setattr(train_reader, "SampleWorkers", Workers)
-    config.out.mkdir()
-    run = train_reader._Run(config, ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
-    run.log.close()
-    run.curves.close()
-    assert [plate.text for plate in given[0].mounted] == ["XY12", "XY12"]
-    assert given[0].mounted[0].data != given[0].mounted[1].data
+    run, mix = _begun(config, monkeypatch)
+    assert [plate.text for plate in mix.mounted] == ["XY12", "XY12"]
+    assert mix.mounted[0].data != mix.mounted[1].data
     assert run.val_mounted is not None
     assert run.val_mounted.truths == ["ZZ99"]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.plates.glyphs import words
+from vision.rectify import box_corners
 from vision.types import Image
 
 _LOWEST = 60
@@ -49,8 +50,7 @@ def framed(plate: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.fl
             _write(out[strip], rng)
     inside = plate[lip_top : height - lip_bottom, lip_side : width - lip_side]
     out[top + lip_top :, side + lip_side :][: inside.shape[0], : inside.shape[1]] = inside
-    corners = [[side, top], [side + width, top], [side + width, top + height], [side, top + height]]
-    return np.clip(out, 0, 255).astype(np.uint8), np.array(corners, np.float32)
+    return np.clip(out, 0, 255).astype(np.uint8), box_corners(side, top, width, height) + 0.5
 
 
 def _write(strip: NDArray[np.float32], rng: np.random.Generator) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vision.plates import REGIONS, random_plate, render_plate
 from vision.plates.glyphs import words
+from vision.rectify import box_corners
 from vision.training.framing import framed
 from vision.types import Image
 
@@ -145,9 +146,9 @@ def lay_plate(
     label.corners = quad.astype(np.float32)
     if rng.random() < frames:
         plate, inner = framed(plate, rng)
-        outer = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * (plate.shape[1], plate.shape[0])
+        outer = box_corners(0, 0, plate.shape[1], plate.shape[0]) + 0.5
         matrix = cv2.getPerspectiveTransform(inner, label.corners)
-        quad = cv2.perspectiveTransform(outer[None].astype(np.float32), matrix)[0]
+        quad = cv2.perspectiveTransform(outer[None], matrix)[0]
     low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 3, 0)
     high = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + 4, (width, height))
     if (high - low < 4).any():
@@ -160,8 +161,7 @@ def lay_plate(
         factor = max(1.5 * reach / plate.shape[0], 8 / plate.shape[1])
         plate = cv2.resize(plate, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     h, w = plate.shape[:2]
-    source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
-    matrix = cv2.getPerspectiveTransform(source, (quad - low - 0.5).astype(np.float32))
+    matrix = cv2.getPerspectiveTransform(box_corners(0, 0, w, h), (quad - low - 0.5).astype(np.float32))
     size = (patch.shape[1], patch.shape[0])
     paint = cv2.warpPerspective(plate.astype(np.float32), matrix, size, borderMode=cv2.BORDER_REPLICATE)
     mask = np.zeros(patch.shape[:2], np.uint8)

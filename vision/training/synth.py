@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.plates import PlateSpec, random_plate, render_plate
-from vision.rectify import rectify
+from vision.rectify import box_corners, rectify
 from vision.training.framing import framed
 from vision.training.video_wear import h264, rolling_shutter
 from vision.types import Image
@@ -116,7 +116,7 @@ def mount(plate: Canvas, rng: np.random.Generator, level: float) -> tuple[Canvas
     """Put the plate on a car: surroundings, often a frame with a dealer's name. Returns the panel and the corners."""
     pad = round(plate.shape[0] * 0.45)
     height, width = plate.shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    corners = box_corners(0, 0, width, height) + 0.5
     if rng.random() < 0.35 + 0.2 * level:
         picture, corners = framed(np.clip(plate, 0, 255).astype(np.uint8), rng)
         plate = picture.astype(np.float32)
