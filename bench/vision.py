@@ -37,7 +37,7 @@ from vision.device import bf16_gain, choose_device
 from vision.pipeline import PlatePipeline
 from vision.rectify import rectify
 from vision.registry import find_model
-from vision.runtime_onnx import variants
+from vision.runtime_onnx import ONNX_ENGINES, variants
 from vision.types import Image
 
 ROUNDS = 3
@@ -86,7 +86,7 @@ def runtimes(device: str) -> dict[str, PlatePipeline]:
         # without the instructions bf16 is emulated, many times slower
         ways += [("torch bf16", "torch", "bf16")] if bf16_gain() else []
         there = variants(find_model("detector")).keys() & variants(find_model("reader")).keys()
-        ways += [(engine, engine, "auto") for engine in ("onnx", "onnx-int8") if engine in there]
+        ways += [(engine, engine, "auto") for engine in ONNX_ENGINES if engine in there]
     return {name: PlatePipeline.load(device, precision, threads=1, engine=engine) for name, engine, precision in ways}
 
 

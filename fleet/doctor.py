@@ -187,6 +187,7 @@ def _engine(settings: Settings) -> Iterator[Finding]:
     from vision.device import DeviceError
     from vision.engines import choose_engines
     from vision.registry import ModelError, find_model
+    from vision.runtime_openvino import version as openvino_version
 
     try:
         finding, reading = find_model("detector", settings.detector), find_model("reader", settings.reader)
@@ -207,11 +208,12 @@ def _engine(settings: Settings) -> Iterator[Finding]:
     except ModelError as error:
         yield Finding("engine", "fail", one_line(error), "set PLATEFLEET_ENGINE=auto, or run `platefleet export`")
         return
+    told = f"OpenVINO {openvino_version() or 'not installed'}"
     raced = [
         f"{kind} " + ", ".join(f"{engine} {value:.1f}" for engine, value in found.items()) + " ms"
         for kind, found in choice.milliseconds.items()
     ]
-    yield Finding("engine", "ok", "; ".join([choice.name, *raced, f"ONNX Runtime {onnxruntime.__version__}"]))
+    yield Finding("engine", "ok", "; ".join([choice.name, *raced, f"ONNX Runtime {onnxruntime.__version__}", told]))
 
 
 def _reader_threads(settings: Settings) -> int:

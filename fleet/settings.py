@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="Number type of the networks")
-    engine: Literal["auto", "torch", "onnx", "onnx-int8"] = Field(
+    engine: Literal["auto", "torch", "onnx", "onnx-int8", "openvino"] = Field(
         "auto", description="What runs the networks; auto: torch on a GPU, else the quickest by measurement"
     )
     detector: str = Field("default", description="Name of the plate detector, or a folder with its card and weights")
@@ -291,7 +291,7 @@ def _check(settings: Settings, origins: dict[str, str]) -> None:
 
     sasl = settings.kafka_protocol.startswith("SASL")
     gpus = settings.num_gpus
-    onnx = settings.engine.startswith("onnx")
+    file = settings.engine.startswith("onnx") or settings.engine == "openvino"
     rules = (
         (settings.brokers and settings.kafka_port is not None, "kafka_port", "brokers", "is for a Kafka of our own"),
         (
@@ -334,10 +334,10 @@ def _check(settings: Settings, origins: dict[str, str]) -> None:
             "batch_frames",
             "is smaller: no batch would ever be full",
         ),
-        (onnx and settings.device.startswith("cuda"), "engine", "device", "runs on the processor alone"),
-        (onnx and gpus, "engine", "num_gpus", "runs on the processor alone"),
+        (file and settings.device.startswith("cuda"), "engine", "device", "runs on the processor alone"),
+        (file and gpus, "engine", "num_gpus", "runs on the processor alone"),
         (
-            onnx and settings.precision in ("bf16", "fp16"),
+            file and settings.precision in ("bf16", "fp16"),
             "engine",
             "precision",
             "has its own number type: leave precision at auto",

@@ -33,12 +33,13 @@ from vision.plates import plate_with_text, render_plate
 from vision.reader import CROP_SIZE, RowReader, TorchReader
 from vision.registry import Kind, ModelError, ModelFolder
 from vision.resident import upload
-from vision.runtime_onnx import OnnxDetector, OnnxReader, find_variant, variants
+from vision.runtime_onnx import ONNX_ENGINES, OnnxDetector, OnnxReader, find_variant, variants
+from vision.runtime_openvino import version as openvino_version
 
 log = logging.getLogger(__name__)
 
-Engine = Literal["torch", "torch-graphs", "onnx", "onnx-int8"]
-EngineSetting = Literal["auto", "torch", "onnx", "onnx-int8"]
+Engine = Literal["torch", "torch-graphs", "onnx", "onnx-int8", "openvino"]
+EngineSetting = Literal["auto", "torch", "onnx", "onnx-int8", "openvino"]
 MOST_LOST = 0.5
 """Percentage points of val's end-to-end plates that detector and reader together may lose by 8 bits under `auto`."""
 PICTURE = (720, 1280)
@@ -70,7 +71,7 @@ def make_detector(
     model: ModelFolder, engine: Engine, device: str = "auto", precision: str = "auto", threads: int = 1
 ) -> GridDetector:
     """The detector on one runtime; device and precision are torch's alone."""
-    if engine == "onnx" or engine == "onnx-int8":
+    if engine in ONNX_ENGINES:
         return OnnxDetector.from_model(model, engine, threads)
     detector = TorchDetector.from_model(model, device, precision, threads)
     if engine == "torch-graphs":
@@ -82,7 +83,7 @@ def make_reader(
     model: ModelFolder, engine: Engine, device: str = "auto", precision: str = "auto", threads: int = 1
 ) -> RowReader:
     """The reader on one runtime; device and precision are torch's alone."""
-    if engine == "onnx" or engine == "onnx-int8":
+    if engine in ONNX_ENGINES:
         return OnnxReader.load(model, engine, threads)
     reader = TorchReader.load(model, device, precision, threads)
     if engine == "torch-graphs":
@@ -103,12 +104,12 @@ def choose_engines(
     """What shall run the two models; `cache` is the folder that keeps the outcome of races."""
     if engine not in get_args(EngineSetting):
         raise ModelError(f"unknown engine {engine!r}; choose one of {', '.join(get_args(EngineSetting))}")
-    if engine in ("onnx", "onnx-int8"):
+    if engine in ONNX_ENGINES:
         if device.startswith("cuda"):
             raise DeviceError(f"engine {engine} runs on the processor, not on {device}; choose torch or auto")
         for model in (finding, reading):
-            find_variant(model, engine)  # type: ignore[arg-type]
-        return Choice(engine, engine, "set")  # type: ignore[arg-type]
+            find_variant(model, engine)
+        return Choice(engine, engine, "set")
     if engine == "torch":
         return Choice("torch", "torch", "set")
     chosen = choose_device(device)
@@ -142,8 +143,8 @@ def _allowed(model: ModelFolder) -> dict[Engine, float]:
     for engine, variant in variants(model).items():
         if engine == "onnx-int8" and not exact_in_8_bits():
             continue
-        # float32 gives what torch gives, measured or not; 8 bits are another network
-        cost = 0.0 if variant.cost is None and engine == "onnx" else variant.cost
+        # the float32 file gives what torch gives, measured or not; 8 bits are another network
+        cost = 0.0 if variant.cost is None and engine != "onnx-int8" else variant.cost
         if cost is not None and cost <= MOST_LOST:
             found[engine] = max(0.0, cost)
     return found
@@ -229,7 +230,8 @@ def _key(those: Race) -> str:
     ]
     device = choose_device(those.device)
     where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    facts = [where, those.threads, those.precision, torch.__version__, onnxruntime.__version__, files, those.allowed]
+    libraries = [torch.__version__, onnxruntime.__version__, openvino_version()]
+    facts = [where, those.threads, those.precision, libraries, files, those.allowed]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

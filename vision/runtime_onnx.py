@@ -1,9 +1,9 @@
-"""The networks on ONNX Runtime, on the processor: in come pictures or crops, out come what the torch ones give.
+"""The networks as ONNX files, on the processor: in come pictures or crops, out come what the torch ones give.
 
 Only the call of the network differs: everything before and after it is `vision.detector.GridDetector` and
 `vision.reader.RowReader`. A model folder holds up to two further files beside its weights, written by
 `platefleet export` and described in its card under `variants`: `onnx` (float32) and `onnx-int8` (convolutions in
-8 bits).
+8 bits), both for ONNX Runtime; `openvino` is the float32 file on OpenVINO (`vision.runtime_openvino`).
 
 Errors: `ModelError`, one line: the variant is not there, was made from other weights, or is not its card's.
 """
@@ -11,7 +11,7 @@ Errors: `ModelError`, one line: the variant is not there, was made from other we
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import onnxruntime
@@ -23,10 +23,11 @@ from vision.detector import GridDetector
 from vision.device import Placement
 from vision.reader import ReaderOutput, RowReader
 from vision.registry import ModelError, ModelFolder, read_folder, sha256_of
+from vision.runtime_openvino import Session
 
-OnnxEngine = Literal["onnx", "onnx-int8"]
-ONNX_ENGINES: tuple[OnnxEngine, ...] = ("onnx", "onnx-int8")
-FILES: dict[OnnxEngine, str] = {"onnx": "model.onnx", "onnx-int8": "model-int8.onnx"}
+OnnxEngine = Literal["onnx", "onnx-int8", "openvino"]
+ONNX_ENGINES: tuple[OnnxEngine, ...] = get_args(OnnxEngine)
+FILES: dict[OnnxEngine, str] = {"onnx": "model.onnx", "onnx-int8": "model-int8.onnx", "openvino": "model.onnx"}
 INPUT = "pixels"
 """The networks' one input, B x H x W x 3: what lies in memory anyway, so that nothing is copied on the way in."""
 DETECTOR_OUTPUTS = ("heat", "geometry")
@@ -79,18 +80,27 @@ def variants(model: ModelFolder) -> dict[OnnxEngine, Variant]:
 
 
 def open_session(variant: Variant, threads: int) -> Run:
-    """The network behind a variant, its file's sha256 checked: B x 3 x H x W float32 in, its outputs in order out."""
+    """The network behind a variant, its file's sha256 checked: B x 3 x H x W float32 in, its outputs in order out.
+
+    Raises `ModelError` where the file is not the card's, or cannot be run here.
+    """
     try:
         data = variant.path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read {variant.path}: {error.strerror}; restore it from the repository") from error
     if sha256_of(data) != variant.sha256:
         raise ModelError(f"{variant.path} is not the file its card describes (sha256 differs); export it anew")
-    return session_of(data, threads)
+    return session_of(data, threads, variant.engine)
 
 
-def session_of(data: bytes, threads: int) -> Run:
-    """The network of an ONNX file's bytes."""
+def session_of(data: bytes, threads: int, engine: OnnxEngine = "onnx") -> Run:
+    """The network of an ONNX file's bytes. Raises `ModelError` where OpenVINO is wanted and is not there."""
+    if engine == "openvino":
+        try:
+            return Session(data, threads)
+        except (ImportError, RuntimeError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ModelError(f"OpenVINO cannot run this network: {first}; set PLATEFLEET_ENGINE=auto") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # between two frames its threads shall sleep: others have the cores then
@@ -108,7 +118,7 @@ def session_of(data: bytes, threads: int) -> Run:
 
 
 class OnnxDetector(GridDetector):
-    """The committed detector on ONNX Runtime."""
+    """The committed detector as an ONNX file."""
 
     @classmethod
     def load(
@@ -141,7 +151,7 @@ class OnnxDetector(GridDetector):
 
 
 class OnnxReader(RowReader):
-    """The committed reader on ONNX Runtime."""
+    """The committed reader as an ONNX file."""
 
     @classmethod
     def load(cls, folder: Path | ModelFolder, engine: OnnxEngine = "onnx", threads: int = 1) -> "OnnxReader":

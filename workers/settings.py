@@ -37,7 +37,7 @@ class ReaderSettings:
     precision: str = "auto"
     """auto, fp32, bf16 or fp16."""
     engine: str = "auto"
-    """auto, torch, onnx or onnx-int8."""
+    """auto, torch, onnx, onnx-int8 or openvino."""
     cache_dir: Path | None = None
     """Folder that keeps which engine was found quickest; None: it is measured at each start."""
     threads: int = 1

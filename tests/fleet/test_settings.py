@@ -78,6 +78,7 @@ def test_wrong_values_name_the_variable(monkeypatch: pytest.MonkeyPatch, name: s
         ({"DEVICE": "cpu", "NUM_GPUS": "1"}, "PLATEFLEET_NUM_GPUS contradicts PLATEFLEET_DEVICE"),
         ({"DEVICE": "cuda", "NUM_GPUS": "0"}, "PLATEFLEET_DEVICE contradicts PLATEFLEET_NUM_GPUS"),
         ({"ENGINE": "onnx", "DEVICE": "cuda"}, "PLATEFLEET_ENGINE contradicts PLATEFLEET_DEVICE"),
+        ({"ENGINE": "openvino", "DEVICE": "cuda:1"}, "PLATEFLEET_ENGINE contradicts PLATEFLEET_DEVICE"),
         ({"ENGINE": "onnx", "NUM_GPUS": "0.5"}, "PLATEFLEET_ENGINE contradicts PLATEFLEET_NUM_GPUS"),
         ({"ENGINE": "onnx-int8", "PRECISION": "bf16"}, "PLATEFLEET_ENGINE contradicts PLATEFLEET_PRECISION"),
         ({"BROKERS": "k:1", "KAFKA_PROTOCOL": "SASL_SSL"}, "KAFKA_MECHANISM contradicts PLATEFLEET_KAFKA_PROTOCOL"),

@@ -1,7 +1,9 @@
-"""ONNX Runtime beside torch: same numbers in float32, nearly the same plates in 8 bits, and an honest choice."""
+"""ONNX files beside torch: same numbers in float32, nearly the same plates in bf16 and 8 bits, and an honest choice."""
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -26,6 +28,10 @@ from vision.training.reader_data import RealPlate
 from vision.types import Detection, Image
 
 NOWHERE = Path("no photographs here")
+IN_8_BITS = pytest.param(
+    "onnx-int8",
+    marks=pytest.mark.skipif(not exact_in_8_bits(), reason="this processor's 8-bit sums run over"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,26 +114,26 @@ def _matched(sure: list[list[Detection]], all_of: list[list[Detection]]) -> list
     return [any(iou(one.box, two.box) >= 0.8 for two in others) for ones, others in pairs for one in ones]
 
 
-@pytest.mark.skipif(not exact_in_8_bits(), reason="this processor's 8-bit sums run over")
-def test_8_bits_find_the_same_plates(exported: tuple[ModelFolder, ModelFolder]) -> None:
+@pytest.mark.parametrize("engine", [IN_8_BITS, "openvino"])
+def test_other_number_types_find_the_same_plates(exported: tuple[ModelFolder, ModelFolder], engine: OnnxEngine) -> None:
     pictures = scenes(24, seed=9)
 
     def found(make: type[GridDetector], threshold: float, engine: str) -> list[list[Detection]]:
         return make.from_model(exported[0], engine, threshold=threshold).detect(pictures)  # type: ignore[attr-defined]
 
     # what one is sure of the other must see; at the threshold itself either may fall to either side
-    sure = found(TorchDetector, 0.4, "cpu"), found(OnnxDetector, 0.4, "onnx-int8")
-    seen = found(TorchDetector, 0.2, "cpu"), found(OnnxDetector, 0.2, "onnx-int8")
+    sure = found(TorchDetector, 0.4, "cpu"), found(OnnxDetector, 0.4, engine)
+    seen = found(TorchDetector, 0.2, "cpu"), found(OnnxDetector, 0.2, engine)
     forth, back = _matched(sure[0], seen[1]), _matched(sure[1], seen[0])
     assert len(forth) >= 24
     assert np.mean(forth) >= 0.95
     assert np.mean(back) >= 0.95
 
 
-@pytest.mark.skipif(not exact_in_8_bits(), reason="this processor's 8-bit sums run over")
-def test_8_bits_read_the_same_texts(exported: tuple[ModelFolder, ModelFolder]) -> None:
+@pytest.mark.parametrize("engine", [IN_8_BITS, "openvino"])
+def test_other_number_types_read_the_same_texts(exported: tuple[ModelFolder, ModelFolder], engine: OnnxEngine) -> None:
     crops = clean_plates(200, seed=72)
-    torches, small = TorchReader.load(exported[1], "cpu", "fp32"), OnnxReader.load(exported[1], "onnx-int8")
+    torches, small = TorchReader.load(exported[1], "cpu", "fp32"), OnnxReader.load(exported[1], engine)
     same = [a.plate == b.plate for a, b in zip(torches.read(crops), small.read(crops), strict=True)]
     assert np.mean(same) >= 0.95
 
@@ -152,6 +158,27 @@ def test_committed_exports_belong_to_the_committed_weights(kind: str) -> None:
         variant = find_variant(model, engine)
         assert sha256_of(variant.path.read_bytes()) == variant.sha256
         assert variant.cost is not None
+
+
+def test_openvino_tells_nobody_that_it_is_used(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    program = (
+        "import sys, numpy as np; from pathlib import Path; from vision.runtime_onnx import OnnxReader;"
+        f"OnnxReader.load(Path({str(exported[1].path)!r}), 'openvino').read([np.zeros((48, 144, 3), np.uint8)]);"
+        "assert 'openvino' in sys.modules; print(sorted(m for m in sys.modules if m.startswith('openvino_telemetry.')))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_where_openvino_is_missing_the_others_run(
+    exported: tuple[ModelFolder, ModelFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ModelError, match="OpenVINO cannot run this network"):
+        OnnxReader.load(exported[1], "openvino")
+    choice = choose_engines(*exported, device="cpu")
+    assert "openvino" not in choice.milliseconds["reader"]
+    assert choice.milliseconds["reader"]["onnx"] > 0
 
 
 def test_a_version_names_its_engine(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
@@ -225,7 +252,7 @@ def test_8_bits_are_chosen_only_where_their_cost_is_known_and_small(
     exported: tuple[ModelFolder, ModelFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "exact_in_8_bits", lambda: True)
-    times = {"torch": 9.0, "onnx": 8.0, "onnx-int8": 3.0}
+    times = {"torch": 9.0, "onnx": 8.0, "onnx-int8": 3.0, "openvino": 8.5}
     monkeypatch.setattr(engines, "_milliseconds", lambda works: {engine: times[engine] for engine in works})
 
     def chosen(detector_cost: float | None, reader_cost: float | None) -> tuple[str, str]:
@@ -268,7 +295,8 @@ def test_a_race_is_run_once_and_again_for_other_models(
 
 
 def test_a_damaged_export_costs_speed_not_the_start(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
-    finding = _with(exported[0], tmp_path, "onnx", sha256="0" * 64)
+    finding = _with(exported[0], tmp_path, "onnx")
+    (finding.path / "model.onnx").write_bytes(b"half a file")
     choice = choose_engines(finding, exported[1], device="cpu")
     assert choice.detector == "torch"
     assert set(choice.milliseconds["detector"]) == {"torch"}

@@ -21,7 +21,8 @@ from vision.pipeline import PlatePipeline
 from vision.plates import random_plate, render_plate
 from vision.reader import CROP_SIZE, RowReader, TorchReader, prepare
 from vision.registry import Kind, ModelFolder, sha256_of
-from vision.runtime_onnx import FILES, OnnxDetector, OnnxReader, session_of
+from vision.runtime_onnx import FILES, OnnxDetector, OnnxEngine, OnnxReader, session_of
+from vision.runtime_openvino import Session
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, Scene, load_scenes
 from vision.training.evaluate import judge_scene
@@ -104,7 +105,9 @@ def _export_one(
     """Both files of one model."""
     make = detector_examples if kind == "detector" else reader_examples
     examples = make(model, root, photographs)
-    described: dict[str, Any] = {"onnx": _described(model, "onnx", network, trial, kind, tell)}
+    described: dict[str, Any] = {
+        engine: _described(model, engine, network, trial, kind, tell) for engine in ("onnx", "openvino")
+    }
     best: tuple[float, bytes, dict[str, Any]] | None = None
     for recipe in RECIPES[kind]:
         small = quantise(network, examples, recipe)
@@ -127,11 +130,11 @@ def _export_one(
 
 
 def _described(
-    model: ModelFolder, engine: str, data: bytes, trial: _Trial | None, kind: Kind, tell: Tell
+    model: ModelFolder, engine: OnnxEngine, data: bytes, trial: _Trial | None, kind: Kind, tell: Tell
 ) -> dict[str, Any]:
     """One file as it stands in the card."""
     row: dict[str, Any] = {
-        "file": FILES[engine],  # type: ignore[index]
+        "file": FILES[engine],
         "sha256": sha256_of(data),
         "bytes": len(data),
         "weights": model.card["sha256"],
@@ -139,11 +142,13 @@ def _described(
     }
     if trial is None:
         return row
-    run = session_of(data, 1)
+    run = session_of(data, 1, engine)
+    if isinstance(run, Session):
+        row["precision"] = run.precision
     if kind == "detector":
         strict = trial.strict(detector=OnnxDetector.from_run(model, run))
     else:
-        if engine == "onnx-int8":  # float32 gives torch's numbers, so torch's temperature is its own
+        if engine == "onnx-int8":  # the float32 file gives torch's numbers, so torch's temperature is its own
             row |= calibrated(OnnxReader.from_run(model, run), trial.plates)
             tell(f"temperature {row['temperature']}, calibration error {100 * row['calibration_error']:.1f} %")
         strict = trial.strict(reader=OnnxReader.from_run(model, run, temperature=row.get("temperature")))
