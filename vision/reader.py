@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vision import lcnet
 from vision.alphabet import BLANK, SYMBOLS, Decoded, decode
 from vision.device import Placement, place
 from vision.formats import format_prior
@@ -29,7 +31,7 @@ from vision.types import Image, PlateText
 CROP_SIZE = (48, 144)
 """Height, width in pixels."""
 _EARLY = 3
-"""Blocks of the body after which colours and their places are still to be seen."""
+"""Blocks of the plain body after which colours and their places are still to be seen."""
 _PLACES = (3, 6)
 """Rows and columns of the plate by which its looks are told: a blue band is at the left, a header above."""
 
@@ -39,6 +41,7 @@ VIEWS = ((1.06, 1.08, 0.0), (0.95, 0.9, 0.0), (1.0, 1.0, 0.25), (1.0, 1.0, -0.25
 """Stretched across and down, and leaning (pixels across per pixel down)."""
 
 Floats = NDArray[np.float32]
+BodyKind = Literal["plain", "lcnet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,39 @@ class ReaderArchitecture:
     looks: int = 96
     """Width of the layer between the plate's looks (colours by place) and its region; 0 goes by the mean alone."""
     inner: tuple[int, ...] = ()
-    """Channels inside each of the body's four residual blocks, as pruning leaves them; empty: those of its stage."""
+    """Channels inside each of the plain body's four residual blocks, as pruning leaves them; empty: its stage's."""
+    body: BodyKind = "plain"
+    """`plain` has `widths`; `lcnet` is that of a published text reader (`vision.lcnet`), with widths of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What looks at the crop: its blocks, how many of them come before the early look, and what comes out."""
+
+    blocks: nn.Sequential
+    early: int
+    early_width: int
+    width: int
+    rows: int
+
+
+def _body(architecture: "ReaderArchitecture") -> _Body:
+    if architecture.body == "lcnet":
+        early = lcnet.STEPS[lcnet.EARLY - 1].outputs
+        return _Body(lcnet.body(), 1 + lcnet.EARLY, early, lcnet.WIDTH, CROP_SIZE[0] // lcnet.DOWN)
+    w = architecture.widths
+    inner = architecture.inner or (w[1], w[2], w[3], w[3])
+    blocks = nn.Sequential(
+        _conv(3, w[0], 3, 2),
+        _conv(w[0], w[1], 3, 2),
+        Residual(w[1], inner[0]),
+        _conv(w[1], w[2], 3, (2, 1)),
+        Residual(w[2], inner[1]),
+        _conv(w[2], w[3], 3),
+        Residual(w[3], inner[2]),
+        Residual(w[3], inner[3]),
+    )
+    return _Body(blocks, _EARLY, w[1], w[3], CROP_SIZE[0] // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +107,31 @@ class ReaderNet(nn.Module):
     def __init__(self, architecture: ReaderArchitecture = ReaderArchitecture()) -> None:
         super().__init__()
         self.architecture = architecture
-        w, n = architecture.widths, architecture.sequence
-        inner = architecture.inner or (w[1], w[2], w[3], w[3])
-        self.body = nn.Sequential(
-            _conv(3, w[0], 3, 2),
-            _conv(w[0], w[1], 3, 2),
-            Residual(w[1], inner[0]),
-            _conv(w[1], w[2], 3, (2, 1)),
-            Residual(w[2], inner[1]),
-            _conv(w[2], w[3], 3),
-            Residual(w[3], inner[2]),
-            Residual(w[3], inner[3]),
-        )
-        rows = CROP_SIZE[0] // 8
-        self.look = nn.Conv2d(w[3], 2, 3, padding=1)
+        made, n = _body(architecture), architecture.sequence
+        self.body, self._early = made.blocks, made.early
+        width, rows = made.width, made.rows
+        self.look = nn.Conv2d(width, 2, 3, padding=1)
         ramp = torch.linspace(1.0, -1.0, rows)
         self.place = nn.Parameter(torch.stack([ramp * 1.0, ramp * -1.0]))
         self.slot = nn.Parameter(torch.zeros(2, n))
-        self.enter = nn.Linear(w[3], n)
-        self.context = nn.Linear(w[3], n)
+        self.enter = nn.Linear(width, n)
+        self.context = nn.Linear(width, n)
         self.mix = nn.Sequential(_Along(n), _Along(n))
         self.drop = nn.Dropout(0.0)
         """Turned up by the training; does nothing in production."""
         self.letters = nn.Linear(n, 1 + len(SYMBOLS))
         regions = max(1, len(architecture.regions))
         if architecture.looks:
-            seen = w[1] * _PLACES[0] * _PLACES[1] + w[3]
+            seen = made.early_width * _PLACES[0] * _PLACES[1] + width
             self.looks = nn.Sequential(nn.Linear(seen, architecture.looks), nn.ReLU())
             self.region_of = nn.Linear(architecture.looks, regions)
         else:
-            self.region = nn.Linear(w[3], regions)
-        self.legible = nn.Linear(w[3], 1)
+            self.region = nn.Linear(width, regions)
+        self.legible = nn.Linear(width, 1)
 
     def forward(self, crops: Tensor) -> ReaderOutput:
-        early = self.body[:_EARLY](crops)
-        grid = self.body[_EARLY:](early)
+        early = self.body[: self._early](crops)
+        grid = self.body[self._early :](early)
         weights = (self.look(grid) + self.place[None, :, :, None].to(grid.dtype)).softmax(dim=2)
         pooled = torch.einsum("bchw,bshw->bswc", grid, weights)
         whole = grid.mean(dim=(2, 3))
@@ -349,12 +374,20 @@ def network_of(model: ModelFolder) -> ReaderNet:
             tuple(described["regions"]),
             int(described.get("looks", 0)),
             tuple(described.get("inner", ())),
+            _body_kind(described.get("body", "plain")),
         )
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"the card of {model.name} does not describe a reader: {error!r}") from error
     network = ReaderNet(architecture)
     load_weights(model, network)
     return network
+
+
+def _body_kind(name: object) -> BodyKind:
+    for kind in get_args(BodyKind):
+        if kind == name:
+            return kind
+    raise ValueError(f"{name!r} is no body of a reader")
 
 
 def architecture_card(architecture: ReaderArchitecture) -> dict[str, object]:

@@ -17,12 +17,13 @@ from vision.device import place
 from vision.plates import REGIONS, plate_with_text, render_plate
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader, network_of, prepare_batch
 from vision.rectify import box_corners, rectify
-from vision.registry import ModelFolder, find_model, read_folder
+from vision.registry import WEIGHTS, ModelError, ModelFolder, find_model, load_state, read_folder
 from vision.training import train_reader
 from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, REPOSITORY, DataError
 from vision.training.jitter import jitter
 from vision.training.judging import edit_distance, fold
+from vision.training.optimising import weight_groups
 from vision.training.reader_config import CODE, ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
     RealPlate,
@@ -129,6 +130,37 @@ def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
     assert cards[1]["start"]["sha256"] == cards[0]["sha256"]
     states = [network_of(read_folder(tmp_path / name)).state_dict() for name in ("first", "second")]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0] if name.endswith("weight"))
+
+
+def test_a_run_starts_from_a_published_body(tmp_path: Path) -> None:
+    small = {"batch": 4, "threads": 1, "replay": 96, "real": False, "sequence": 32}
+    first = ReaderTrainConfig(tmp_path / "first", steps=1, widths=(8, 8, 16, 16), **small)  # type: ignore[arg-type]
+    train(first)
+    second = replace(
+        first, out=tmp_path / "second", start=str(tmp_path / "first"), body="lcnet", body_from="body-ppocrv4", rate=0.0
+    )
+    train(second)
+    network = network_of(read_folder(tmp_path / "second"))
+    assert network.architecture.body == "lcnet"
+    published = load_state(read_folder(WEIGHTS / "body-ppocrv4"))
+    for name, weights in network.body.state_dict().items():
+        assert torch.equal(weights, published[name].to(torch.bfloat16).float()), name
+    before = network_of(read_folder(tmp_path / "first"))
+    assert torch.equal(network.letters.weight, before.letters.weight)
+    assert train(replace(second, steps=2, resume=True)).steps == 2
+    with pytest.raises(ModelError, match="not the body"):
+        train(replace(second, out=tmp_path / "third", body="plain"))
+
+
+def test_a_body_can_learn_slower_than_the_rest() -> None:
+    network = ReaderNet(ReaderArchitecture((8, 8, 16, 16), 32, REGIONS))
+    groups = weight_groups(network, 0.02, body_rate=0.25)
+    shares = {id(weights): group["share"] for group in groups for weights in group["params"]}
+    decays = {id(weights): group["weight_decay"] for group in groups for weights in group["params"]}
+    assert len(shares) == len(list(network.parameters()))
+    assert {shares[id(weights)] for weights in network.body.parameters()} == {0.25}
+    assert shares[id(network.letters.weight)] == 1.0
+    assert (decays[id(network.letters.weight)], decays[id(network.letters.bias)]) == (0.02, 0.0)
 
 
 def test_illegible_samples_teach_no_text() -> None:

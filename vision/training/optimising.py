@@ -9,12 +9,19 @@ from torch import nn
 from vision.reader import CROP_SIZE
 
 
-def weight_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of convolutions and linear layers; leave biases, norms and the row slots alone."""
-    decayed = [p for p in network.parameters() if p.ndim >= 3 or (p.ndim == 2 and p.shape[0] > 2)]
-    known = {id(p) for p in decayed}
-    rest = [p for p in network.parameters() if id(p) not in known]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+def weight_groups(network: nn.Module, weight_decay: float, body_rate: float = 1.0) -> list[dict[str, Any]]:
+    """Decay the weights of convolutions and linear layers; leave biases, norms and the row slots alone.
+
+    Each group says under `share` what part of the learning rate is its own: `body_rate` for the body, 1 for the rest.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, weights in network.named_parameters():
+        decayed = weights.ndim >= 3 or (weights.ndim == 2 and weights.shape[0] > 2)
+        groups.setdefault((name.startswith("body."), decayed), []).append(weights)
+    return [
+        {"params": weights, "weight_decay": weight_decay * decayed, "share": body_rate if body else 1.0}
+        for (body, decayed), weights in groups.items()
+    ]
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vision import detector, reader
 from vision.detector import DetectorNet, architecture_of
 from vision.reader import network_of
-from vision.registry import Kind, ModelFolder, load_weights, sha256_of
+from vision.registry import Kind, ModelError, ModelFolder, load_weights, sha256_of
 
 _MULTIPLE = 8
 """Channels are kept in so many at a time: processors take them eight or sixteen at once."""
@@ -31,7 +31,7 @@ def prune(model: ModelFolder, kind: Kind, share: float, out: Path) -> int:
     """Write `model` without `share` (0..1) of the channels inside its blocks to the folder `out`; returns parameters.
 
     The card's figures of val and its exported files are left out: they were the whole network's. Raises ValueError for
-    a share outside 0..1 and `vision.registry.ModelError` for a model that cannot be read.
+    a share outside 0..1 and `vision.registry.ModelError` for a model that cannot be read or has no such blocks.
     """
     if not 0.0 <= share < 1.0:
         raise ValueError(f"the share to prune is {share}, it must be at least 0 and below 1")
@@ -47,6 +47,8 @@ def prune(model: ModelFolder, kind: Kind, share: float, out: Path) -> int:
         load_weights(model, whole)
         inner = slim(blocks_of(whole), share)
         small = DetectorNet(replace(architecture, inner=inner))
+    if not inner:
+        raise ModelError(f"{model.name} has no blocks that channels can be taken out of")
     small.load_state_dict(whole.state_dict())
     parameters = sum(p.numel() for p in small.parameters())
     _write(model, out, small.state_dict(), inner, share, parameters)

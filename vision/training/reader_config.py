@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vision.reader import ReaderArchitecture
+from vision.reader import BodyKind, ReaderArchitecture
 from vision.training.config_file import read_settings
 from vision.training.data import REPOSITORY, Licence
 
@@ -19,6 +19,7 @@ CODE = (
     "vision/alphabet.py",
     "vision/fonts",
     "vision/formats.py",
+    "vision/lcnet.py",
     "vision/light.py",
     "vision/plates",
     "vision/reader.py",
@@ -27,6 +28,7 @@ CODE = (
     "vision/training/config_file.py",
     "vision/training/configs/reader.toml",
     "vision/training/data.py",
+    "vision/training/depthwise.py",
     "vision/training/detector_extras.py",
     "vision/training/evaluate_detector.py",
     "vision/training/evaluate_reader.py",
@@ -105,6 +107,13 @@ class ReaderTrainConfig:
     """False trains on invented plates alone and needs no pack."""
     widths: tuple[int, ...] = ReaderArchitecture().widths
     sequence: int = ReaderArchitecture().sequence
+    body: BodyKind = ReaderArchitecture().body
+    body_from: str | None = None
+    """A folder that holds a body alone (its path, or its name in `vision/weights`), in place of that of `start`."""
+    body_rate: float = 1.0
+    """The body's learning rate, as a share of the others'."""
+    spliced_by: str | None = None
+    """The reader that says where real plates can be cut and joined; None is the one that the run starts from."""
     inner: tuple[int, ...] = ()
     """As in `vision.reader.ReaderArchitecture`: of a pruned model that the run starts from."""
 

@@ -8,7 +8,7 @@ best. An interrupted run resumes from its last checkpoint.
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from vision.detector import TorchDetector
 from vision.device import choose_device
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
-from vision.registry import ModelError, find_model, load_state, read_folder
+from vision.registry import WEIGHTS, ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.curves import Curves
 from vision.training.data import DataError, Split, load_scenes
+from vision.training.depthwise import quicken
 from vision.training.evaluate_reader import ValSet, cut_plates, exact_by_source, load_val
 from vision.training.jitter import jitter
 from vision.training.looks import Looks
@@ -66,7 +67,7 @@ def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    architecture = ReaderArchitecture(config.widths, config.sequence, REGIONS, inner=config.inner)
+    architecture = ReaderArchitecture(config.widths, config.sequence, REGIONS, inner=config.inner, body=config.body)
     run = _Run(config, architecture)
     try:
         run.go()
@@ -89,8 +90,12 @@ class _Run:
         self.average = ReaderNet(architecture).to(self.device)
         self.commit = code_commit()
         self.start = self._load_start()
+        if self.device.type == "cpu":
+            quicken(self.network.body)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimiser = torch.optim.AdamW(weight_groups(self.network, config.weight_decay), lr=config.rate)
+        self.optimiser = torch.optim.AdamW(
+            weight_groups(self.network, config.weight_decay, config.body_rate), lr=config.rate
+        )
         if config.resume:
             self._resume()
         self.half = bf16_pays(self.network, self.device)
@@ -112,11 +117,22 @@ class _Run:
         fitting = {k: v for k, v in load_state(model).items() if k in now and now[k].shape == v.shape}
         if "letters.weight" not in fitting:
             raise ModelError(f"{model.name} is of another width: a run cannot start from it")
+        if self.config.body_from:
+            fitting |= self._published_body(self.config.body_from, now)
         self.network.load_state_dict(now | fitting)
         log.info("%s gives the start, but for %s", model.name, ", ".join(sorted(set(now) - set(fitting))) or "nothing")
         self.state.difficulty = self.config.start_difficulty
         kept = ("sha256", "commit", "steps", "config", "start")
         return {"name": self.config.start} | {key: model.card[key] for key in kept if key in model.card}
+
+    @staticmethod
+    def _published_body(name: str, now: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The weights of a folder that holds a body alone, as the network calls them."""
+        model = read_folder(Path(name) if "/" in name else WEIGHTS / name)
+        state = {f"body.{key}": weights for key, weights in load_state(model).items()}
+        if {key: w.shape for key, w in state.items()} != {k: w.shape for k, w in now.items() if k.startswith("body.")}:
+            raise ModelError(f"{model.name} is not the body that this run has: set body to the one it is of")
+        return state
 
     def _mix(self, finders: Sequence[Detector]) -> MixSettings:
         """What the workers draw."""
@@ -136,13 +152,14 @@ class _Run:
         )
 
     def _find_gaps(self, plates: Sequence[RealPlate]) -> tuple[Gaps | None, ...]:
-        """Where the real plates can be cut and joined, as the averaged weights see it."""
+        """Where the real plates can be cut and joined, as a reader sees it."""
         config = self.config
         if not (plates and config.spliced and (config.start or config.resume)):
             return ()
+        reader = network_of(find_model("reader", config.spliced_by)) if config.spliced_by else self.average
         crops = [real_crop(plate, CROP_SIZE) for plate in plates]
         facts = [(plate.margin, plate.text, plate.source) for plate in plates]
-        gaps = tuple(find_gaps(self.average, crops, facts))
+        gaps = tuple(find_gaps(reader, crops, facts))
         log.info("%d of %d real plates can be joined", sum(g is not None for g in gaps), len(gaps))
         return gaps
 
@@ -263,7 +280,7 @@ class _Run:
         self.drawn += config.batch
         rate = learning_rate(config, state.step, self.progress())
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.network.train()
         inputs = jitter(prepare_batch(torch.from_numpy(crops).to(self.device)), self.rng)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
