@@ -148,7 +148,7 @@ def test_the_cards_describe_the_files(exported: tuple[ModelFolder, ModelFolder])
         assert page.count("## Other runtimes") == 1
         assert page.count("not measured") >= 2
         small, large = ((model.path / name).stat().st_size for name in ("model-int8.onnx", "model.onnx"))
-        assert small < 0.4 * large
+        assert small < 0.5 * large
 
 
 @pytest.mark.parametrize("kind", ["detector", "reader"])
@@ -168,6 +168,22 @@ def test_openvino_tells_nobody_that_it_is_used(exported: tuple[ModelFolder, Mode
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert ran.stdout.strip() == "[]"
+
+
+def test_networks_dropped_in_any_order_leave_a_process_that_survives_signals(
+    exported: tuple[ModelFolder, ModelFolder],
+) -> None:
+    """OpenVINO's networks leave the thread that drops them a stack for signals that may be freed by then."""
+    program = (
+        "import os, signal, torch; from pathlib import Path; from vision.runtime_openvino import Session;"
+        f"data = Path({str(exported[1].path / 'model.onnx')!r}).read_bytes();"
+        "one, two = Session(data, 1), Session(data, 1);"
+        "one(torch.zeros(1, 3, 48, 144)); two(torch.zeros(2, 3, 48, 144));"
+        "del one; del two; signal.signal(signal.SIGUSR1, lambda *_: print('heard'));"
+        "os.kill(os.getpid(), signal.SIGUSR1)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "heard")
 
 
 def test_where_openvino_is_missing_the_others_run(
