@@ -9,8 +9,11 @@ import torch
 
 from vision.detector import DetectorNet, TorchDetector
 from vision.reader import CROP_SIZE, ReaderNet, TorchReader
-from vision.registry import Kind, find_model, read_folder
+from vision.registry import Kind, ModelError, find_model, read_folder
 from vision.training.pruning import blocks_of, prune, slim
+
+PLAIN: dict[Kind, str] = {"detector": "detector-v4", "reader": "reader-v6"}
+"""Models that have residual blocks."""
 
 
 @pytest.mark.parametrize("network", [ReaderNet(), DetectorNet()], ids=["reader", "detector"])
@@ -35,7 +38,7 @@ def test_channels_that_do_nothing_go_first_and_are_not_missed(network: torch.nn.
 
 @pytest.mark.parametrize("kind", ["reader", "detector"])
 def test_a_pruned_folder_is_a_model_like_any_other(kind: Kind, tmp_path: Path) -> None:
-    whole = find_model(kind)
+    whole = find_model(kind, PLAIN[kind])
     parameters = prune(whole, kind, 0.25, tmp_path / f"{kind}-small")
     model = read_folder(tmp_path / f"{kind}-small")
     assert model.card["pruned"] == {"from": whole.version, "share": 0.25}
@@ -49,8 +52,14 @@ def test_a_pruned_folder_is_a_model_like_any_other(kind: Kind, tmp_path: Path) -
         assert found == [[]]
 
 
+def test_a_body_without_such_blocks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="reader-v7 has no blocks"):
+        prune(find_model("reader", "reader-v7"), "reader", 0.25, tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+
+
 def test_nothing_pruned_is_the_same_network(tmp_path: Path) -> None:
-    whole = find_model("reader")
+    whole = find_model("reader", PLAIN["reader"])
     prune(whole, "reader", 0.0, tmp_path / "same")
     crops = [np.random.default_rng(3).integers(0, 255, (*CROP_SIZE, 3)).astype(np.uint8)]
     models = (whole, read_folder(tmp_path / "same"))

@@ -91,8 +91,9 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _start(card: Mapping[str, Any]) -> str:
-    start = card.get("start") or {}
-    return f"; from `{start['name']}` (sha256 `{start['sha256'][:8]}`)" if start else ""
+    start, body = card.get("start") or {}, card["config"].get("body_from")
+    told = f"; from `{start['name']}` (sha256 `{start['sha256'][:8]}`)" if start else ""
+    return f"{told}, its body from `{Path(body).name}`" if body else told
 
 
 def _note(card: Mapping[str, Any]) -> str:
