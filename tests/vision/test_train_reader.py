@@ -243,8 +243,9 @@ def _one_row(text: str, seed: int) -> tuple[RealPlate, np.ndarray]:
     return plate, real_crop(plate, CROP_SIZE)
 
 
-def test_two_plates_of_a_kind_are_joined_into_a_third() -> None:
-    network = network_of(find_model("reader"))
+@pytest.mark.parametrize("name", ["reader-v6", "reader-v7"])
+def test_two_plates_of_a_kind_are_joined_into_a_third(name: str) -> None:
+    network = network_of(find_model("reader", name))
     made = [_one_row(text, seed) for seed, text in enumerate(["KVA-2857", "HTB-6493", "MND-7154", "PWX-3826"])]
     plates, crops = [plate for plate, _ in made], [crop for _, crop in made]
     gaps = find_gaps(network, crops, [(p.margin, p.text, p.source) for p in plates])
