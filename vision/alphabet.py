@@ -6,7 +6,7 @@ beginnings. A temperature above 1 makes all probabilities humbler; it is fitted 
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,47 +68,56 @@ def beam_search(probs: Probabilities, width: int = 8, prune: float = 1e-3) -> li
     busy = np.flatnonzero(probs[:, BLANK] <= 1.0 - prune)
     # the steps without a sign multiply every beginning by the same number, and end a sign
     silence = float(np.prod(probs[probs[:, BLANK] > 1.0 - prune, BLANK]))
-    rows, columns = np.nonzero(probs[busy, 1:] > prune)
-    likely: list[list[tuple[str, float]]] = [[] for _ in busy]
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        likely[row].append((SYMBOLS[column], float(probs[busy[row], column + 1])))
     before = -1
-    for k, step in enumerate(busy.tolist()):
+    for step, row in zip(busy.tolist(), probs[busy].tolist(), strict=True):
         if step > before + 1:
             beams = {text: (ends_b + ends_s, 0.0) for text, (ends_b, ends_s) in beams.items()}
         before = step
-        beams = _step(beams, float(probs[step, BLANK]), likely[k], probs[step])
-        if len(beams) > 1:
-            beams = _best(beams, width, prune * prune)
+        beams = _step(beams, row, width, prune)
     ranked = sorted(((text, (b + s) * silence) for text, (b, s) in beams.items()), key=lambda item: (-item[1], item[0]))
     return [(text, p) for text, p in ranked if p > 0]
 
 
-def _best(beams: dict[str, tuple[float, float]], width: int, share: float) -> dict[str, tuple[float, float]]:
-    """The `width` likeliest beginnings, without those below `share` of the likeliest."""
-    least = share * max(b + s for b, s in beams.values())
-    kept = [item for item in beams.items() if item[1][0] + item[1][1] >= least]
+def _step(
+    beams: Mapping[str, tuple[float, float]], row: Sequence[float], width: int, prune: float
+) -> dict[str, tuple[float, float]]:
+    """The `width` likeliest beginnings after one more step, without those far less likely than the best one."""
+    likely = sorted(((p, symbol) for symbol, p in zip(SYMBOLS, row[1:], strict=True) if p > prune), reverse=True)
+    # beginnings that stay, and those that grow into one that is there already
+    found = {text: _stayed(text, beams, row, prune) for text in beams}
+    sums = sorted((b + s for b, s in found.values()), reverse=True)
+    # what is less likely than this would not be kept: neither beside the best nor among so many
+    least = max(sums[0] * prune * prune, sums[width - 1] if len(sums) >= width else 0.0)
+    for text, (ends_b, ends_s) in beams.items():
+        last, both = text[-1:], ends_b + ends_s
+        for p, symbol in likely:
+            if both * p < least:
+                break
+            # the same symbol again is a new character only after a blank
+            if text + symbol not in beams:
+                found[text + symbol] = (0.0, (ends_b if symbol == last else both) * p)
+    if len(found) == 1:
+        return found
+    least = prune * prune * max(b + s for b, s in found.values())
+    kept = [item for item in found.items() if item[1][0] + item[1][1] >= least]
     if len(kept) > width:
         kept = sorted(kept, key=lambda item: -(item[1][0] + item[1][1]))[:width]
     return dict(kept)
 
 
-def _step(
-    beams: dict[str, tuple[float, float]], blank: float, likely: Sequence[tuple[str, float]], row: NDArray[np.float64]
-) -> dict[str, tuple[float, float]]:
-    grown: dict[str, tuple[float, float]] = {}
-    for text, (ends_b, ends_s) in beams.items():
-        last = text[-1:]
-        both = ends_b + ends_s
-        old_b, old_s = grown.get(text, (0.0, 0.0))
-        stay = ends_s * float(row[_INDEX[last]]) if ends_s else 0.0
-        grown[text] = (old_b + both * blank, old_s + stay)
-        for symbol, p in likely:
-            longer = text + symbol
-            old_b, old_s = grown.get(longer, (0.0, 0.0))
-            # the same symbol again is a new character only after a blank
-            grown[longer] = (old_b, old_s + (ends_b if symbol == last else both) * p)
-    return grown
+def _stayed(
+    text: str, beams: Mapping[str, tuple[float, float]], row: Sequence[float], prune: float
+) -> tuple[float, float]:
+    """Probability of a beginning that ends in a blank, or in its last symbol, after one more step."""
+    ends_b, ends_s = beams[text]
+    if not text:
+        return (ends_b + ends_s) * row[BLANK], 0.0
+    p = row[_INDEX[text[-1]]]
+    stay = ends_s * p
+    shorter = beams.get(text[:-1])
+    if shorter is not None and p > prune:
+        stay += (shorter[0] if text[-2:-1] == text[-1] else shorter[0] + shorter[1]) * p
+    return (ends_b + ends_s) * row[BLANK], stay
 
 
 def text_probability(probs: Probabilities, text: str) -> float:
