@@ -6,7 +6,6 @@ branches, norms and learnt scales are folded into plain convolutions, as they ar
 use for training are few; texts are many, and what tells an O from a D is learnt from them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -86,13 +85,3 @@ class Squeeze(nn.Module):
         x = x * self.scale + self.shift
         gate = self.gate(torch.relu(self.fewer(x.mean(dim=(2, 3), keepdim=True))))
         return x * nn.functional.hardsigmoid(gate)
-
-
-def convolutions(network: nn.Sequential) -> Iterator[nn.Conv2d]:
-    """The convolutions in the order in which a picture meets them, without those that weigh channels."""
-    for part in network:
-        if isinstance(part, Apart):
-            yield from (part.around, part.mixed)
-        else:
-            assert isinstance(part, nn.Conv2d)
-            yield part

