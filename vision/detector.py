@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vision import lcnet4
 from vision.device import Placement, place
 from vision.graphs import Replayed
 from vision.registry import ModelFolder, load_weights, read_folder
@@ -34,6 +35,8 @@ DEFAULT_TILES = 336
 _MAX_UPSCALE = 2.0
 _CANDIDATES = 120
 
+BodyKind = Literal["plain", "lcnet4"]
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -47,6 +50,26 @@ class Architecture:
     neck: int = 48
     inner: tuple[int, ...] = ()
     """Channels inside each residual block at strides 16 and 32, as pruning leaves them; empty: half its stage's."""
+    body: BodyKind = "plain"
+    """`plain` has `widths` and `blocks`; `lcnet4` is that of a published text detector (`vision.lcnet4`)."""
+
+
+def _stages(architecture: Architecture) -> tuple[list[nn.Sequential], Sequence[int]]:
+    """What looks at the picture at strides 4, 8, 16 and 32, and the channels of each."""
+    if architecture.body == "lcnet4":
+        return lcnet4.stages(), lcnet4.WIDTHS
+    w, n, early = architecture.widths[-4:], architecture.blocks, architecture.widths[0]
+    # one step of 6 x 6 to a quarter of the size: the rows of large pictures are what costs time
+    two_steps = len(architecture.widths) == 5
+    stem = (_conv(3, early, 3, 2), _conv(early, w[0], 3, 2)) if two_steps else (_conv(3, w[0], 6, 4, 1),)
+    inner = architecture.inner or (w[2] // 2,) * n[2] + (w[3] // 2,) * n[3]
+    made = [
+        nn.Sequential(*stem, *(_Slim(w[0]) for _ in range(n[0]))),
+        nn.Sequential(_conv(w[0], w[1], 3, 2), *(_Slim(w[1]) for _ in range(n[1]))),
+        nn.Sequential(_conv(w[1], w[2], 3, 2), *(Residual(w[2], i) for i in inner[: n[2]])),
+        nn.Sequential(_conv(w[2], w[3], 3, 2), *(Residual(w[3], i) for i in inner[n[2] :])),
+    ]
+    return made, w
 
 
 class DetectorNet(nn.Module):
@@ -54,16 +77,8 @@ class DetectorNet(nn.Module):
 
     def __init__(self, architecture: Architecture = Architecture()) -> None:
         super().__init__()
-        w, n, neck = architecture.widths[-4:], architecture.blocks, architecture.neck
-        first = len(architecture.widths) == 5
-        early = architecture.widths[0]
-        # one step of 6 x 6 to a quarter of the size: the rows of large pictures are what costs time
-        stem = (_conv(3, early, 3, 2), _conv(early, w[0], 3, 2)) if first else (_conv(3, w[0], 6, 4, 1),)
-        self.stride4 = nn.Sequential(*stem, *(_Slim(w[0]) for _ in range(n[0])))
-        self.stride8 = nn.Sequential(_conv(w[0], w[1], 3, 2), *(_Slim(w[1]) for _ in range(n[1])))
-        inner = architecture.inner or (w[2] // 2,) * n[2] + (w[3] // 2,) * n[3]
-        self.stride16 = nn.Sequential(_conv(w[1], w[2], 3, 2), *(Residual(w[2], i) for i in inner[: n[2]]))
-        self.stride32 = nn.Sequential(_conv(w[2], w[3], 3, 2), *(Residual(w[3], i) for i in inner[n[2] :]))
+        neck, first = architecture.neck, len(architecture.widths) == 5
+        (self.stride4, self.stride8, self.stride16, self.stride32), w = _stages(architecture)
         self.from32, self.from16, self.from8 = _conv(w[3], neck, 1), _conv(w[2], neck, 1), _conv(w[1], neck, 1)
         self.join16 = _conv(neck, neck)
         self.join8 = _conv(neck, neck) if first else _Slim(neck)
@@ -408,4 +423,12 @@ def architecture_of(card: dict[str, object]) -> Architecture:
     assert isinstance(neck, int)
     inner = card.get("inner", ())
     assert isinstance(inner, list | tuple)
-    return Architecture(tuple(widths), tuple(blocks), neck, tuple(inner))
+    return Architecture(tuple(widths), tuple(blocks), neck, tuple(inner), body_kind(card.get("body", "plain")))
+
+
+def body_kind(name: object) -> BodyKind:
+    """Raises `ValueError` for a name that no body has."""
+    for kind in get_args(BodyKind):
+        if name == kind:
+            return kind
+    raise ValueError(f"{name!r} is no body of a detector")

@@ -73,15 +73,24 @@ class Apart(nn.Module):
         return nn.functional.hardswish(self.mixed(x)) + self.shift
 
 
-class Squeeze(nn.Module):
+class Weighed(nn.Module):
     """Each channel times a weight from 0 to 1 that the means of all channels decide (Hu et al., 2018)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(()))
         self.fewer, self.gate = nn.Conv2d(width, width // 4, 1), nn.Conv2d(width // 4, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x * self.scale + self.shift
         gate = self.gate(torch.relu(self.fewer(x.mean(dim=(2, 3), keepdim=True))))
         return x * nn.functional.hardsigmoid(gate)
+
+
+class Squeeze(Weighed):
+    """The same after a learnt factor and summand for all channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.scale, self.shift = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * self.scale + self.shift)

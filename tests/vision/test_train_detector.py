@@ -13,7 +13,7 @@ import torch
 
 from vision.detector import DEFAULT_TILES, STRIDE, Architecture, DetectorNet, TorchDetector
 from vision.plates import random_plate, render_plate
-from vision.registry import sha256_of
+from vision.registry import WEIGHTS, ModelError, load_state, read_folder, sha256_of
 from vision.training import detector_config
 from vision.training.data import DataError, PlateLabel, Scene, load_scenes
 from vision.training.detector_config import DetectorTrainConfig, TrainingError, read_config
@@ -213,6 +213,21 @@ def test_a_run_starts_from_a_model_where_shapes_agree(run: DetectorTrainConfig, 
     kept = torch.load(run.out / "weights.pt", weights_only=True)
     assert torch.allclose(network.stride8[0][0].weight, kept["stride8.0.0.weight"].float())
     assert torch.equal(network.join16[0].weight, before)
+
+
+def test_a_run_starts_from_a_published_body_which_learns_at_its_own_rate(pack: Path, tmp_path: Path) -> None:
+    config = DetectorTrainConfig(
+        out=tmp_path / "out", steps=2, workers=0, device="cpu", data=pack, architecture=Architecture(body="lcnet4"),
+        body_from="body-ppocrv6-det", body_rate=0.0, weight_decay=0.0, shapes=((2, 64, 96, 1.0),),
+    )  # fmt: skip
+    train(config)
+    trained = torch.load(config.out / "weights.pt", weights_only=True)
+    published = load_state(read_folder(WEIGHTS / "body-ppocrv6-det"))
+    for name, weights in published.items():
+        torch.testing.assert_close(trained[name].float(), weights.float(), msg=name)
+    assert json.loads((config.out / "card.json").read_text())["architecture"]["body"] == "lcnet4"
+    with pytest.raises(ModelError, match="not the body"):
+        train(replace(config, out=tmp_path / "other", architecture=TINY))
 
 
 def test_wear_keeps_shape_and_type() -> None:

@@ -56,6 +56,10 @@ class DetectorTrainConfig:
     drives: tuple[Path, ...] = ()
     """Folders of simulated drives with `truth_frames.jsonl`, as further scenes."""
     architecture: Architecture = field(default_factory=Architecture)
+    body_from: str = ""
+    """A folder that holds a body alone (its path, or its name in `vision/weights`), in place of that of `start`."""
+    body_rate: float = 1.0
+    """The body's learning rate, as a share of the others'."""
 
 
 PLACES = frozenset({"out", "data", "device", "resume", "drives"})

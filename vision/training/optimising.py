@@ -1,4 +1,4 @@
-"""What the reader's steps need beside the loss: which weights decay, the moving average, and whether bf16 pays."""
+"""What training steps need beside the loss: which weights decay, the moving average, and whether bf16 pays."""
 
 import time
 from typing import Any
@@ -9,18 +9,21 @@ from torch import nn
 from vision.reader import CROP_SIZE
 
 
-def weight_groups(network: nn.Module, weight_decay: float, body_rate: float = 1.0) -> list[dict[str, Any]]:
+def weight_groups(
+    network: nn.Module, weight_decay: float, body_rate: float = 1.0, body: str = "body."
+) -> list[dict[str, Any]]:
     """Decay the weights of convolutions and linear layers; leave biases, norms and the row slots alone.
 
-    Each group says under `share` what part of the learning rate is its own: `body_rate` for the body, 1 for the rest.
+    Each group says under `share` what part of the learning rate is its own: `body_rate` for the body, whose weights'
+    names begin with `body`, 1 for the rest.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, weights in network.named_parameters():
         decayed = weights.ndim >= 3 or (weights.ndim == 2 and weights.shape[0] > 2)
-        groups.setdefault((name.startswith("body."), decayed), []).append(weights)
+        groups.setdefault((name.startswith(body), decayed), []).append(weights)
     return [
-        {"params": weights, "weight_decay": weight_decay * decayed, "share": body_rate if body else 1.0}
-        for (body, decayed), weights in groups.items()
+        {"params": weights, "weight_decay": weight_decay * decayed, "share": body_rate if of_body else 1.0}
+        for (of_body, decayed), weights in groups.items()
     ]
 
 

@@ -27,9 +27,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from vision.detector import DetectorNet, TorchDetector, normalise
 from vision.device import Placement, choose_device
-from vision.registry import find_model, load_state
+from vision.registry import WEIGHTS, ModelError, find_model, load_state, read_folder
 from vision.training.curves import Curves
 from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
+from vision.training.depthwise import quicken
 from vision.training.detector_card import CROP_SOURCES, write_model
 from vision.training.detector_config import DetectorTrainConfig, TrainingError
 from vision.training.detector_data import Batch, SampleMaker
@@ -38,6 +39,7 @@ from vision.training.detector_loss import Loss, detector_loss
 from vision.training.drives import TRUTH, load_drive
 from vision.training.evaluate_detector import average_precision, best_threshold, judge, labelled, rows, summarise
 from vision.training.looks import Looks
+from vision.training.optimising import weight_groups
 from vision.training.runs import Ended, Run, TrainResult, record
 
 log = logging.getLogger("vision.training")
@@ -46,6 +48,8 @@ _SCENE_SOURCES = (
     "alpr-unconstrained", "egypt-motorcycles", "nanonets", "open-lpr", "openalpr-train-detector-neg", "robertlucian",
     "roboflow-openimages-techkhid", "chirag-anpr", "nomeroff-examples",
 )  # fmt: skip
+_BODY = "stride"
+"""How the names of the body's weights begin."""
 _SETTLING = 50
 _BEST = "best.pt"
 
@@ -196,10 +200,12 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     network = DetectorNet(config.architecture).to(device=device).to(memory_format=torch.channels_last)
     if config.start:
         log.info("%d tensors taken over from %s", take_over(network, config.start), config.start)
+    if config.body_from:
+        published_body(network, config.body_from)
     average = copy.deepcopy(network).eval()
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if device.type == "cpu":
+        quicken(network)
+    groups = weight_groups(network, config.weight_decay, config.body_rate, body=_BODY)
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate)
     state = _State(network=network, average=average, optimiser=optimiser)
     file = config.out / "checkpoint.pt"
@@ -221,6 +227,16 @@ def take_over(network: nn.Module, start: str) -> int:
     return len(same)
 
 
+def published_body(network: nn.Module, name: str) -> None:
+    """Copy the weights of a folder that holds a body alone; raises `ModelError` where they are of another body."""
+    model = read_folder(Path(name) if "/" in name else WEIGHTS / name)
+    state = load_state(model)
+    own = {key: weights.shape for key, weights in network.state_dict().items() if key.startswith(_BODY)}
+    if {key: weights.shape for key, weights in state.items()} != own:
+        raise ModelError(f"{model.name} is not the body that this run has: set the architecture's to the one it is of")
+    network.load_state_dict(state, strict=False)
+
+
 def _progress(config: DetectorTrainConfig, state: _State) -> float:
     if config.steps is not None:
         return state.step / config.steps
@@ -232,7 +248,7 @@ def _step(config: DetectorTrainConfig, state: _State, batch: Batch, device: torc
     gone = max(0.0, done - config.decay_from) / (1.0 - config.decay_from)
     rate = config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * gone))))
     for group in state.optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
     state.network.train()
     with torch.autocast(device.type, dtype=torch.bfloat16):
         heat, geometry = state.network(_pictures(batch, device))

@@ -6,13 +6,20 @@ from numpy.typing import NDArray
 
 from vision.types import Image
 
+_CASTS, _CAST_ODDS = (0.07, 0.3, 0.7), (0.73, 0.19, 0.08)
+"""Spread of the channels' gains (natural logarithm): by day, in the evening, and where all is lit by one lamp."""
+
 
 def wear(picture: Image, rng: np.random.Generator) -> Image:
     """Each kind of damage with its own odds, in the order in which light, lens, sensor and encoder do it."""
     if rng.random() < 0.8:
         picture = _light(picture, rng)
-    if rng.random() < 0.12:
+    draw = rng.random()
+    if draw < 0.12:
         picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)  # type: ignore[assignment]
+    elif draw < 0.2:
+        # a plate is a plate in paint of any colour
+        picture = np.ascontiguousarray(picture[..., rng.permutation(3)])
     draw = rng.random()
     if draw < 0.22:
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.4)))  # type: ignore[assignment]
@@ -35,7 +42,7 @@ def _light(picture: Image, rng: np.random.Generator) -> Image:
         gamma = float(rng.uniform(1.5, 3.0))
     levels = levels**gamma
     gain = rng.uniform(0.3, 0.9) if draw < 0.14 else np.exp(rng.normal(0, 0.2))
-    cast = np.exp(rng.normal(0, 0.3 if rng.random() < 0.25 else 0.07, 3))
+    cast = np.exp(rng.normal(0, rng.choice(_CASTS, p=_CAST_ODDS), 3))
     levels = levels * gain * cast[:, None]
     if rng.random() < 0.1:
         veil = rng.uniform(0.1, 0.45)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vision.lcnet import STEPS, Step
 from vision.registry import WEIGHTS, find_model, load_state, read_folder
-from vision.training.pretrained import CONTRAST, PretrainedError, read_body, write_body
+from vision.training.pretrained_reader import CONTRAST, TOLD, read_body
+from vision.training.published import PretrainedError, write_body
 
 
 class _Scaled(nn.Module):
@@ -110,7 +111,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_written_is_a_folder_of_weights(tmp_path: Path) -> None:
     made = read_body(_onnx(_published(), tmp_path))
-    write_body(made, b"source", tmp_path)
+    write_body(made, b"source", tmp_path, TOLD)
     state = load_state(read_folder(tmp_path))
     assert set(state) == set(made.state_dict())
 
