@@ -1,6 +1,7 @@
-"""ONNX files of published networks, read operation by operation, and model folders of what is taken from them.
+"""ONNX files of published networks, read operation by operation, and model folders of the bodies taken from them.
 
-Errors: `PretrainedError` (a ValueError) for a file that is not of the expected design.
+Errors: `PretrainedError` (a ValueError) for a file that is not of the expected design, `ModelError` for a folder that
+holds no body of the network's kind.
 """
 
 import io
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from vision.registry import sha256_of
+from vision.registry import WEIGHTS, ModelError, load_state, read_folder, sha256_of
 
 Numbers = NDArray[np.float64]
 
@@ -91,3 +92,14 @@ def write_body(network: nn.Module, source: bytes, folder: Path, told: dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.pt").write_bytes(data)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def body_of(name: str, network: nn.Module, begins: str, prefix: str = "") -> dict[str, Tensor]:
+    """The weights of a folder that holds a body alone (its path, or its name in `vision/weights`), as the network calls
+    them: `begins` is how its names of the body's weights begin, `prefix` what the folder's names lack of that."""
+    model = read_folder(Path(name) if "/" in name else WEIGHTS / name)
+    state = {prefix + key: weights for key, weights in load_state(model).items()}
+    own = {key: weights.shape for key, weights in network.state_dict().items() if key.startswith(begins)}
+    if {key: weights.shape for key, weights in state.items()} != own:
+        raise ModelError(f"{model.name} is not the body that this run has: set body to the one it is of")
+    return state

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from vision.detector import DetectorNet, TorchDetector, normalise
 from vision.device import Placement, choose_device
-from vision.registry import WEIGHTS, ModelError, find_model, load_state, read_folder
+from vision.registry import find_model, load_state
 from vision.training.curves import Curves
 from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
 from vision.training.depthwise import quicken
@@ -40,6 +40,7 @@ from vision.training.drives import TRUTH, load_drive
 from vision.training.evaluate_detector import average_precision, best_threshold, judge, labelled, rows, summarise
 from vision.training.looks import Looks
 from vision.training.optimising import weight_groups
+from vision.training.published import body_of
 from vision.training.runs import Ended, Run, TrainResult, record
 
 log = logging.getLogger("vision.training")
@@ -201,7 +202,7 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     if config.start:
         log.info("%d tensors taken over from %s", take_over(network, config.start), config.start)
     if config.body_from:
-        published_body(network, config.body_from)
+        network.load_state_dict(body_of(config.body_from, network, _BODY), strict=False)
     average = copy.deepcopy(network).eval()
     if device.type == "cpu":
         quicken(network)
@@ -225,16 +226,6 @@ def take_over(network: nn.Module, start: str) -> int:
     same = {k: v for k, v in load_state(find_model("detector", start)).items() if k in own and v.shape == own[k].shape}
     network.load_state_dict(same, strict=False)
     return len(same)
-
-
-def published_body(network: nn.Module, name: str) -> None:
-    """Copy the weights of a folder that holds a body alone; raises `ModelError` where they are of another body."""
-    model = read_folder(Path(name) if "/" in name else WEIGHTS / name)
-    state = load_state(model)
-    own = {key: weights.shape for key, weights in network.state_dict().items() if key.startswith(_BODY)}
-    if {key: weights.shape for key, weights in state.items()} != own:
-        raise ModelError(f"{model.name} is not the body that this run has: set the architecture's to the one it is of")
-    network.load_state_dict(state, strict=False)
 
 
 def _progress(config: DetectorTrainConfig, state: _State) -> float:

@@ -8,7 +8,7 @@ best. An interrupted run resumes from its last checkpoint.
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from vision.detector import TorchDetector
 from vision.device import choose_device
 from vision.plates import REGIONS
 from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, network_of, prepare_batch
-from vision.registry import WEIGHTS, ModelError, find_model, load_state, read_folder
+from vision.registry import ModelError, find_model, load_state, read_folder
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.curves import Curves
 from vision.training.data import DataError, Split, load_scenes
@@ -33,6 +33,7 @@ from vision.training.looks import Looks
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.mounting import mounted_plates
 from vision.training.optimising import bf16_pays, update_average, weight_groups
+from vision.training.published import body_of
 from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
 from vision.training.reader_data import RealPlate, Sample, load_real_plates, real_crop, seen_corners
 from vision.training.reader_extras import EXTRAS
@@ -118,21 +119,12 @@ class _Run:
         if "letters.weight" not in fitting:
             raise ModelError(f"{model.name} is of another width: a run cannot start from it")
         if self.config.body_from:
-            fitting |= self._published_body(self.config.body_from, now)
+            fitting |= body_of(self.config.body_from, self.network, "body.", prefix="body.")
         self.network.load_state_dict(now | fitting)
         log.info("%s gives the start, but for %s", model.name, ", ".join(sorted(set(now) - set(fitting))) or "nothing")
         self.state.difficulty = self.config.start_difficulty
         kept = ("sha256", "commit", "steps", "config", "start")
         return {"name": self.config.start} | {key: model.card[key] for key in kept if key in model.card}
-
-    @staticmethod
-    def _published_body(name: str, now: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The weights of a folder that holds a body alone, as the network calls them."""
-        model = read_folder(Path(name) if "/" in name else WEIGHTS / name)
-        state = {f"body.{key}": weights for key, weights in load_state(model).items()}
-        if {key: w.shape for key, w in state.items()} != {k: w.shape for k, w in now.items() if k.startswith("body.")}:
-            raise ModelError(f"{model.name} is not the body that this run has: set body to the one it is of")
-        return state
 
     def _mix(self, finders: Sequence[Detector]) -> MixSettings:
         """What the workers draw."""
