@@ -37,6 +37,7 @@ CODE = (
     "vision/training/looks.py",
     "vision/training/mounting.py",
     "vision/training/optimising.py",
+    "vision/training/published.py",
     "vision/training/pasting.py",
     "vision/training/reader_config.py",
     "vision/training/reader_data.py",
