@@ -200,13 +200,19 @@ def normalise(picture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     Training and inference share this; the border of a letterbox is zero, the picture's own mean.
     """
     if picture.device.type == "cpu":
-        # OpenCV goes over the bytes once for what would be three passes of torch
-        mean, deviation = cv2.meanStdDev(picture.numpy())
-        middle = (*mean[:, 0].tolist(), 0.0)
-        centred = torch.from_numpy(cv2.subtract(picture.numpy(), middle, dtype=cv2.CV_32F))  # type: ignore[call-overload]
-        gain = 1.0 / (float((deviation**2).mean()) ** 0.5 + 8.0)
-        return centred.mul_(gain).to(dtype).permute(2, 0, 1)
+        made = torch.empty(picture.shape)
+        normalise_into(picture.numpy(), made)
+        return made.to(dtype).permute(2, 0, 1)
     return evened(picture[None].float())[0].to(dtype).permute(2, 0, 1)
+
+
+def normalise_into(picture: Image, made: Tensor) -> None:
+    """The same on a processor, into H x W x 3 float32 whose rows may lie apart: a batch is filled without a copy."""
+    # OpenCV goes over the bytes once for what would be three passes of torch
+    mean, deviation = cv2.meanStdDev(picture)
+    middle = (*mean[:, 0].tolist(), 0.0)
+    cv2.subtract(picture, middle, made.numpy(), dtype=cv2.CV_32F)  # type: ignore[call-overload]
+    made.mul_(1.0 / (float((deviation**2).mean()) ** 0.5 + 8.0))
 
 
 def boxes_and_corners(geometry: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
@@ -324,9 +330,13 @@ class GridDetector:
         resident = [picture for picture in pictures if isinstance(picture, Tensor)]
         letterboxed(resident, boxes, batch)
         for slot, picture, box in zip(batch, pictures, boxes, strict=True):
+            inner = slot[:, : box.inner_height, : box.inner_width]
             if not isinstance(picture, Tensor):
-                small = torch.from_numpy(np.ascontiguousarray(shrink(picture, box))).to(device)
-                slot[:, : box.inner_height, : box.inner_width] = normalise(small, dtype)
+                small = np.ascontiguousarray(shrink(picture, box))
+                if device.type == "cpu" and dtype == torch.float32:
+                    normalise_into(small, inner.permute(1, 2, 0))
+                else:
+                    inner[:] = normalise(torch.from_numpy(small).to(device), dtype)
             if device.type == "cpu":
                 slot[:, box.inner_height :] = 0
                 slot[:, :, box.inner_width :] = 0

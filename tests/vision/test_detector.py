@@ -23,6 +23,7 @@ from vision.detector import (
     fuse,
     letterbox,
     normalise,
+    normalise_into,
     shrink,
     stretch,
     suppress,
@@ -77,6 +78,17 @@ def test_a_dash_cam_frame_fills_the_input() -> None:
     box = letterbox(1280, 720)
     assert (box.width, box.height, box.inner_height) == (768, 448, 432)
     assert (box.scale_x, box.scale_y) == pytest.approx((0.6, 0.6))
+
+
+@pytest.mark.parametrize("size", [(432, 768), (300, 500), (7, 33), (1, 1)])
+def test_a_picture_is_evened_out_in_place_as_it_is_beside(size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (*size, 3), np.uint8)
+    batch = torch.full((448, 800, 3), 7.0)
+    inner = batch[: size[0], : size[1]]
+    normalise_into(picture, inner)
+    assert torch.equal(inner.permute(2, 0, 1), normalise(torch.from_numpy(picture)))
+    inner.fill_(7.0)
+    assert (batch == 7).all(), "something was written outside"
 
 
 @pytest.mark.parametrize("body", ["plain", "lcnet4"])
