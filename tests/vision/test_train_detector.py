@@ -132,6 +132,37 @@ def test_the_loss_is_lowest_at_the_truth() -> None:
     assert detector_loss(-heat, geometry, batch, sure=False).heat > 5
 
 
+def test_the_loss_to_teachers_is_lowest_at_what_they_say() -> None:
+    batch = collate([(np.zeros((64, 128, 3), np.uint8), [Label.from_box(64.0, 32.0, 40.0, 14.0)], False)])
+    geometry, told = torch.zeros(1, 12, 8, 16), torch.full((1, 8, 16), 0.02)
+    told[0, 2, 3] = 0.9
+
+    def taught(heat: torch.Tensor, share: float = 1.0) -> float:
+        return detector_loss(heat, geometry, batch, sure=False, told=told, taught=share).heat
+
+    right = told.logit()
+    assert taught(right) == pytest.approx(0, abs=1e-6)
+    for other in (right + 1.0, right - 1.0, right.roll(1, dims=2)):
+        assert taught(other) > 1e-3
+    plain = detector_loss(right, geometry, batch, sure=False).heat
+    assert taught(right, 0.0) == pytest.approx(plain)
+    assert taught(right, 0.25) == pytest.approx(0.75 * plain)
+
+
+def test_teachers_are_listened_to(run: DetectorTrainConfig, tmp_path: Path) -> None:
+    lone = replace(run, out=tmp_path / "lone", steps=2)
+    train(lone)
+    # one teacher twice says what one says
+    several = replace(lone, out=tmp_path / "taught", teachers=(str(run.out), str(run.out)), taught=1.0)
+    train(several)
+    rows = [json.loads((one.out / "card.json").read_text()) for one in (lone, several)]
+    assert [row["training"]["teachers"] for row in rows] == [[], [read_folder(run.out).version] * 2]
+    own, other = (torch.load(one.out / "weights.pt", weights_only=True) for one in (lone, several))
+    assert not torch.equal(own["heat.weight"], other["heat.weight"])
+    with pytest.raises(ModelError):
+        train(replace(lone, out=tmp_path / "none", teachers=("nobody",)))
+
+
 def test_a_loose_box_leaves_room_inwards() -> None:
     label = Label.from_box(64.0, 32.0, 60.0, 20.0)
     label.slack = (0.1, 0.2)

@@ -16,6 +16,9 @@ from vision.training.detector_config import DetectorTrainConfig
 CROP_SOURCES = ("reported-nyc", "openalpr-benchmarks-us-states")
 """Sources whose crops are pasted into scenes."""
 
+_ELSEWHERE = ("out", "data", "teachers")
+"""Settings that the card tells in other words, or not at all."""
+
 
 def write_model(
     config: DetectorTrainConfig,
@@ -44,7 +47,8 @@ def write_model(
         "training": {
             "commit": git_commit(),
             "start": find_model("detector", config.start).version if config.start else "nothing",
-            "config": {key: _plain(value) for key, value in asdict(config).items() if key not in ("out", "data")},
+            "teachers": [find_model("detector", name).version for name in config.teachers],
+            "config": {key: _plain(value) for key, value in asdict(config).items() if key not in _ELSEWHERE},
             "scenes": counts,
             "crops": list(CROP_SOURCES),
             "licences": {source: LICENCES.get(source, "own") or "none stated" for source in (*counts, *CROP_SOURCES)},
@@ -72,6 +76,7 @@ def _plain(value: Any) -> Any:
 
 def _page(card: dict[str, Any]) -> str:
     training = card["training"]
+    taught = f", taught by {' and '.join(training['teachers'])}," if training["teachers"] else ""
     sources = "\n".join(f"| {s} | {n} | {training['licences'][s]} |" for s, n in sorted(training["scenes"].items()))
     table = "\n".join(
         f"| {s} | {r['images']} | {r['plates']} | {r['recall']} | {r['false_per_100']} | {r['mean_iou']} |"
@@ -82,9 +87,9 @@ def _page(card: dict[str, Any]) -> str:
 Finds number plates, with four corners, in whole pictures of any size (letterboxed to {card["tiles"]} tiles of 32 x 32).
 Weights: `{card["weights"]}`, sha256 `{card["sha256"]}`. Threshold {card["threshold"]} (highest F1.5 on val).
 
-Trained from {training["start"]} for {training["minutes"]} minutes, {training["steps"]} steps, {training["samples"]}
-samples, on the `train` split of the sources below, with invented plates pasted in perspective, plate crops of
-{" and ".join(training["crops"])}, and simulated drives where named. The `test` split was not used.
+Trained from {training["start"]}{taught} for {training["minutes"]} minutes, {training["steps"]} steps,
+{training["samples"]} samples, on the `train` split of the sources below, with invented plates pasted in perspective,
+plate crops of {" and ".join(training["crops"])}, and simulated drives where named. The `test` split was not used.
 
 | scenes of | number | licence |
 |---|---|---|

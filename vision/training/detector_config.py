@@ -56,6 +56,11 @@ class DetectorTrainConfig:
     drives: tuple[Path, ...] = ()
     """Folders of simulated drives with `truth_frames.jsonl`, as further scenes."""
     architecture: Architecture = field(default_factory=Architecture)
+    teachers: tuple[str, ...] = ()
+    """Models whose heat, the mean of theirs, is taught beside the annotation: what several agree on is surer than what
+    each says, and plates that nobody annotated are not unlearnt."""
+    taught: float = 0.5
+    """The teachers' share of the heat's loss, 0 to 1."""
     body_from: str = ""
     """A folder that holds a body alone (its path, or its name in `vision/weights`), in place of that of `start`."""
     body_rate: float = 1.0

@@ -1,7 +1,8 @@
 """The detector's loss: raw outputs and a batch's targets in, three numbers out.
 
-Heat: focal loss, softened around each plate. Box: 1 - GIoU plus a scale-free L1. Corners: L1 in units of the box,
-only where the four corners are known; where just the box is, the box alone teaches.
+Heat: focal loss, softened around each plate; where other detectors teach, also how far it is from what they say. Box:
+1 - GIoU plus a scale-free L1. Corners: L1 in units of the box, only where the four corners are known; where just the
+box is, the box alone teaches.
 """
 
 from dataclasses import dataclass
@@ -25,11 +26,16 @@ class Loss:
     corner: float
 
 
-def detector_loss(heat: Tensor, geometry: Tensor, batch: Batch, *, sure: bool) -> Loss:
+def detector_loss(
+    heat: Tensor, geometry: Tensor, batch: Batch, *, sure: bool, told: Tensor | None = None, taught: float = 0.0
+) -> Loss:
     """`heat` B x h x w logits, `geometry` B x 12 x h x w, float32. With `sure`, a confident extra plate in a picture
-    whose annotation is partial is no longer held against the network."""
+    whose annotation is partial is no longer held against the network. `told` B x h x w is the heat, 0 to 1, that other
+    detectors give, and `taught` its share of the heat's loss."""
     device = heat.device
     heat_part = _focal(heat, batch, sure)
+    if told is not None:
+        heat_part = (1 - taught) * heat_part + taught * _away(heat, told)
     if not len(batch.cells):
         return Loss(heat_part, float(heat_part.detach()), 0.0, 0.0)
     picture, row, column = _on(batch.cells, device).unbind(1)
@@ -69,6 +75,13 @@ def _focal(heat: Tensor, batch: Batch, sure: bool) -> Tensor:
     found = -((1 - p) ** 2 * p.log()) * peak
     calm = -((1 - wanted) ** 4 * p**2 * (1 - p).log()) * ~peak
     return ((found + calm) * weight).sum() / max(1.0, float(peak.sum()))
+
+
+def _away(heat: Tensor, told: Tensor) -> Tensor:
+    """Quality focal loss (Li et al., 2020, arXiv:2006.04388), over as many plates as are told."""
+    distance = (heat.sigmoid() - told).abs()
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(heat, told, reduction="none")
+    return (distance**2 * entropy).sum() / told.amax(dim=(1, 2)).sum().clamp(min=1)
 
 
 def _giou(a: Tensor, b: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vision.detector import DetectorNet, TorchDetector, normalise
+from vision.detector import DetectorNet, TorchDetector, architecture_of, fuse, normalise
 from vision.device import Placement, choose_device
-from vision.registry import find_model, load_state
+from vision.registry import find_model, load_state, load_weights
 from vision.training.curves import Curves
 from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
 from vision.training.depthwise import quicken
@@ -99,6 +99,7 @@ class _Run:
     device: torch.device
     val: list[Scene]
     curves: Curves
+    teachers: list[nn.Module]
 
     def told(self, ended: Ended, metrics: dict[str, Any]) -> Run:
         """The run for the list of runs."""
@@ -124,7 +125,7 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
     log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
     batches = _batches(config, scenes, crops, state.step)
     with closing(Curves(config.out, state.step)) as curves:
-        run = _Run(config, state, device, val, curves)
+        run = _Run(config, state, device, val, curves, [teacher(name, device) for name in config.teachers])
         try:
             ended = _learn(run, batches)
         except KeyboardInterrupt:
@@ -152,7 +153,7 @@ def _learn(run: _Run, batches: Iterator[Batch]) -> Ended:
             break
         if state.over(config.patience):
             return "out of patience"
-        losses.append(_step(config, state, batch, run.device, done))
+        losses.append(_step(run, batch, done))
         if state.step % 50 == 0:
             _note(run, losses, done)
             losses.clear()
@@ -234,16 +235,19 @@ def _progress(config: DetectorTrainConfig, state: _State) -> float:
     return state.seconds / (60 * config.minutes)
 
 
-def _step(config: DetectorTrainConfig, state: _State, batch: Batch, device: torch.device, done: float) -> Loss:
+def _step(run: _Run, batch: Batch, done: float) -> Loss:
+    config, state, device = run.config, run.state, run.device
     warm = min(1.0, (state.step + 1) / 150)
     gone = max(0.0, done - config.decay_from) / (1.0 - config.decay_from)
     rate = config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * gone))))
     for group in state.optimiser.param_groups:
         group["lr"] = rate * group["share"]
     state.network.train()
+    pictures = _pictures(batch, device)
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        heat, geometry = state.network(_pictures(batch, device))
-    loss = detector_loss(heat.float(), geometry.float(), batch, sure=state.step >= config.sure_from)
+        heat, geometry = state.network(pictures)
+    sure, told = state.step >= config.sure_from, _told(run.teachers, pictures)
+    loss = detector_loss(heat.float(), geometry.float(), batch, sure=sure, told=told, taught=config.taught)
     state.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
@@ -252,6 +256,24 @@ def _step(config: DetectorTrainConfig, state: _State, batch: Batch, device: torc
     state.samples += len(batch.pictures)
     _follow(state, config.average)
     return loss
+
+
+def teacher(name: str, device: torch.device) -> nn.Module:
+    """A model's network as it is in production; raises `ModelError`."""
+    model = find_model("detector", name)
+    network = DetectorNet(architecture_of(model.card["architecture"]))
+    load_weights(model, network)
+    return fuse(network.eval()).to(device=device).to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _told(teachers: Sequence[nn.Module], pictures: Tensor) -> Tensor | None:
+    """B x h x w, 0 to 1: the heat that the teachers' logits have on the mean; None without any."""
+    if not teachers:
+        return None
+    with torch.autocast(pictures.device.type, dtype=torch.bfloat16):
+        heats = [network(pictures)[0].float() for network in teachers]
+    return torch.stack(heats).mean(dim=0).sigmoid()
 
 
 @torch.no_grad()
