@@ -410,10 +410,8 @@ class TorchDetector(GridDetector):
     ) -> "TorchDetector":
         """From a folder that the registry has read."""
         torch.set_num_threads(threads)
-        network = DetectorNet(architecture_of(model.card["architecture"]))
-        load_weights(model, network)
         return cls(
-            network,
+            network_of(model),
             place(device, precision),
             threshold=model.card["threshold"] if threshold is None else threshold,
             tiles=model.card["tiles"],
@@ -423,6 +421,13 @@ class TorchDetector(GridDetector):
     def record(self) -> None:
         """From now on start each call's kernels as one recorded graph (see `vision.graphs`)."""
         self._network = Replayed(self._network)
+
+
+def network_of(model: ModelFolder) -> DetectorNet:
+    """The network that a model folder describes, with its checked weights, in float32 on the processor."""
+    network = DetectorNet(architecture_of(model.card["architecture"]))
+    load_weights(model, network)
+    return network
 
 
 def architecture_of(card: dict[str, object]) -> Architecture:

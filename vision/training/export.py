@@ -21,9 +21,10 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from vision.detector import ALIGN, DetectorNet, architecture_of, fuse
-from vision.reader import CROP_SIZE, fold_norms, network_of
-from vision.registry import ModelFolder, load_weights
+from vision import detector, reader
+from vision.detector import ALIGN, fuse
+from vision.reader import CROP_SIZE, fold_norms
+from vision.registry import ModelFolder
 from vision.runtime_onnx import DETECTOR_OUTPUTS, INPUT, READER_OUTPUTS
 
 OPSET = 17
@@ -57,20 +58,19 @@ class _ChannelsLast(nn.Module):
 
 def export_detector(model: ModelFolder) -> bytes:
     """The detector in float32; batch, height and width are free."""
-    network = DetectorNet(architecture_of(model.card["architecture"]))
-    load_weights(model, network)
     axes = {0: "batch", 1: "height", 2: "width"}
     free = {
         INPUT: axes,
         "heat": {0: "batch", 1: "rows", 2: "columns"},
         "geometry": {0: "batch", 2: "rows", 3: "columns"},
     }
-    return _export(fuse(network.eval()), torch.zeros(1, 4 * ALIGN, 6 * ALIGN, 3), DETECTOR_OUTPUTS, free)
+    network = fuse(detector.network_of(model).eval())
+    return _export(network, torch.zeros(1, 4 * ALIGN, 6 * ALIGN, 3), DETECTOR_OUTPUTS, free)
 
 
 def export_reader(model: ModelFolder) -> bytes:
     """The reader in float32; the batch is free."""
-    network = network_of(model)
+    network = reader.network_of(model)
     fold_norms(network.eval())
     free = {name: {0: "batch"} for name in (INPUT, *READER_OUTPUTS)}
     return _export(network, torch.zeros(2, *CROP_SIZE, 3), READER_OUTPUTS, free)

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vision import detector, reader
-from vision.detector import DetectorNet, architecture_of
-from vision.reader import network_of
-from vision.registry import Kind, ModelError, ModelFolder, load_weights, sha256_of
+from vision.registry import Kind, ModelError, ModelFolder, sha256_of
 
 _MULTIPLE = 8
 """Channels are kept in so many at a time: processors take them eight or sixteen at once."""
@@ -38,15 +36,14 @@ def prune(model: ModelFolder, kind: Kind, share: float, out: Path) -> int:
     whole: nn.Module
     small: nn.Module
     if kind == "reader":
-        whole = network_of(model)
+        whole = reader.network_of(model)
         inner = slim(blocks_of(whole), share)
         small = reader.ReaderNet(replace(whole.architecture, inner=inner))
     else:
-        architecture = architecture_of(model.card["architecture"])
-        whole = DetectorNet(architecture)
-        load_weights(model, whole)
+        architecture = detector.architecture_of(model.card["architecture"])
+        whole = detector.network_of(model)
         inner = slim(blocks_of(whole), share)
-        small = DetectorNet(replace(architecture, inner=inner))
+        small = detector.DetectorNet(replace(architecture, inner=inner))
     if not inner:
         raise ModelError(f"{model.name} has no blocks that channels can be taken out of")
     small.load_state_dict(whole.state_dict())

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vision.detector import DetectorNet, TorchDetector, architecture_of, fuse, normalise
+from vision.detector import DetectorNet, TorchDetector, fuse, network_of, normalise
 from vision.device import Placement, choose_device
-from vision.registry import find_model, load_state, load_weights
+from vision.registry import find_model, load_state
 from vision.training.curves import Curves
 from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
 from vision.training.depthwise import quicken
@@ -260,10 +260,7 @@ def _step(run: _Run, batch: Batch, done: float) -> Loss:
 
 def teacher(name: str, device: torch.device) -> nn.Module:
     """A model's network as it is in production; raises `ModelError`."""
-    model = find_model("detector", name)
-    network = DetectorNet(architecture_of(model.card["architecture"]))
-    load_weights(model, network)
-    return fuse(network.eval()).to(device=device).to(memory_format=torch.channels_last)
+    return fuse(network_of(find_model("detector", name)).eval()).to(device=device).to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
