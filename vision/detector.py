@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vision import lcnet4
 from vision.device import Placement, place
 from vision.graphs import Replayed
-from vision.registry import ModelFolder, load_weights, read_folder
+from vision.registry import ModelFolder, load_weights, one_of, read_folder
 from vision.resident import evened, letterboxed
 from vision.types import Detection, Image
 
@@ -431,19 +431,12 @@ def network_of(model: ModelFolder) -> DetectorNet:
 
 
 def architecture_of(card: dict[str, object]) -> Architecture:
-    """The architecture that a card names."""
+    """The architecture that a card names; raises `ValueError` for a body that is not known here."""
     widths, blocks, neck = card["widths"], card["blocks"], card["neck"]
     assert isinstance(widths, list)
     assert isinstance(blocks, list)
     assert isinstance(neck, int)
     inner = card.get("inner", ())
     assert isinstance(inner, list | tuple)
-    return Architecture(tuple(widths), tuple(blocks), neck, tuple(inner), body_kind(card.get("body", "plain")))
-
-
-def body_kind(name: object) -> BodyKind:
-    """Raises `ValueError` for a name that no body has."""
-    for kind in get_args(BodyKind):
-        if name == kind:
-            return kind
-    raise ValueError(f"{name!r} is no body of a detector")
+    body = one_of(get_args(BodyKind), card.get("body", "plain"), "body of a detector")
+    return Architecture(tuple(widths), tuple(blocks), neck, tuple(inner), body)

@@ -24,7 +24,7 @@ from vision.device import Placement, place
 from vision.formats import format_prior
 from vision.graphs import Replayed
 from vision.light import even_light
-from vision.registry import ModelError, ModelFolder, load_weights, read_folder
+from vision.registry import ModelError, ModelFolder, load_weights, one_of, read_folder
 from vision.resident import turned
 from vision.types import Image, PlateText
 
@@ -374,20 +374,13 @@ def network_of(model: ModelFolder) -> ReaderNet:
             tuple(described["regions"]),
             int(described.get("looks", 0)),
             tuple(described.get("inner", ())),
-            _body_kind(described.get("body", "plain")),
+            one_of(get_args(BodyKind), described.get("body", "plain"), "body of a reader"),
         )
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"the card of {model.name} does not describe a reader: {error!r}") from error
     network = ReaderNet(architecture)
     load_weights(model, network)
     return network
-
-
-def _body_kind(name: object) -> BodyKind:
-    for kind in get_args(BodyKind):
-        if kind == name:
-            return kind
-    raise ValueError(f"{name!r} is no body of a reader")
 
 
 def architecture_card(architecture: ReaderArchitecture) -> dict[str, object]:

@@ -58,6 +58,13 @@ def model_names(kind: Kind, root: Path = WEIGHTS) -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"{kind}-*/card.json"))
 
 
+def one_of(names: tuple[Any, ...], name: object, what: str) -> Any:
+    """The name where it is one of `names`, as a card may hold any; raises `ValueError` otherwise."""
+    if name not in names:
+        raise ValueError(f"{name!r} is no {what}")
+    return name
+
+
 def read_folder(path: Path) -> ModelFolder:
     """Read a model folder's card."""
     try:

@@ -226,6 +226,7 @@ def test_a_config_file_is_read_and_its_slips_are_named(tmp_path: Path) -> None:
     file = Path(detector_config.__file__).parent / "configs" / "detector.toml"
     config = read_config(file, tmp_path)
     assert config.architecture == Architecture()
+    assert read_config(file.with_name("detector-v5.toml"), tmp_path).architecture.body == "lcnet4"
     assert config.tiles == DEFAULT_TILES
     slip = tmp_path / "slip.toml"
     for text, word in {"minuets = 3": "minuets", "minutes = 'x'": "minutes", "seed = [": "TOML"}.items():

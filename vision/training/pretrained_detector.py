@@ -28,7 +28,7 @@ from vision.training.data import load_crops, load_scenes
 from vision.training.depthwise import quicken
 from vision.training.detector_card import CROP_SOURCES
 from vision.training.detector_data import SampleMaker
-from vision.training.published import Published, put, write_body
+from vision.training.published import Published, put, put_weighed, write_body
 
 log = logging.getLogger("vision.training")
 
@@ -52,7 +52,7 @@ def read_body(data: bytes) -> tuple[nn.ModuleDict, list[str]]:
             assert isinstance(part, Block | Down)
             put(part.around, *network.take("Conv"))
             if isinstance(part, Block) and isinstance(part.weighed, Weighed):
-                _weighed(network, part.weighed)
+                put_weighed(part.weighed, network, "ReduceMean")
             _mix(network, part.mixed)
             if isinstance(part, Block):
                 network.take("Add")
@@ -88,15 +88,6 @@ def _stem(network: Published, into: Stem) -> None:
     put(second, spread, bias)
     put(third, *network.take("Conv"))
     network.take("Relu")
-
-
-def _weighed(network: Published, into: Weighed) -> None:
-    network.take("ReduceMean")
-    put(into.fewer, *network.take("Conv"))
-    network.take("Relu")
-    put(into.gate, *network.take("Conv"))
-    network.take("HardSigmoid")
-    network.take("Mul")
 
 
 def _mix(network: Published, into: Mix) -> None:

@@ -18,10 +18,14 @@ import torch
 from torch import nn
 
 from vision.lcnet import Apart, Squeeze, body
-from vision.training.published import PretrainedError, Published, put, write_body
+from vision.training.published import PretrainedError, Published, put, put_weighed, write_body
 
 CONTRAST = 0.45
 """Deviation of the texts that it learnt from, in its units of half a byte's range; our crops come with one of 1."""
+TOLD = {
+    "from": "PP-OCRv4 mobile recogniser, ch_PP-OCRv4_rec_infer.onnx of the wheel rapidocr-onnxruntime 1.4.4",
+    "changed": "the body alone; norms and learnt scales folded into convolutions; the stem expects evened light",
+}
 _HARD_SWISH = ["Add", "Clip", "Mul", "Div"]
 
 
@@ -65,23 +69,11 @@ def _convolution(network: Published, into: nn.Conv2d, factor: float, summand: fl
 
 
 def _squeeze(network: Published, into: Squeeze, factor: float, summand: float) -> None:
-    network.take("GlobalAveragePool")
-    fewer = network.take("Conv")
-    network.take("Relu")
-    gate = network.take("Conv")
-    network.take("HardSigmoid")
-    network.take("Mul")
-    put(into.fewer, *fewer)
-    put(into.gate, *gate)
+    put_weighed(into, network, "GlobalAveragePool")
     with torch.no_grad():
         into.scale.fill_(factor)
         into.shift.fill_(summand)
 
-
-TOLD = {
-    "from": "PP-OCRv4 mobile recogniser, ch_PP-OCRv4_rec_infer.onnx of the wheel rapidocr-onnxruntime 1.4.4",
-    "changed": "the body alone; norms and learnt scales folded into convolutions; the stem expects evened light",
-}
 
 if __name__ == "__main__":
     published = Path(sys.argv[1]).read_bytes()

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vision.lcnet import Weighed
 from vision.registry import WEIGHTS, ModelError, load_state, read_folder, sha256_of
 
 Numbers = NDArray[np.float64]
@@ -71,6 +72,16 @@ def put(into: nn.Conv2d, weights: Numbers, bias: Numbers) -> None:
     with torch.no_grad():
         into.weight.copy_(torch.from_numpy(weights))
         into.bias.copy_(torch.from_numpy(bias))
+
+
+def put_weighed(into: Weighed, network: Published, mean: str) -> None:
+    """Take over the next weighing of channels, whose means are an operation of the kind `mean`."""
+    network.take(mean)
+    put(into.fewer, *network.take("Conv"))
+    network.take("Relu")
+    put(into.gate, *network.take("Conv"))
+    network.take("HardSigmoid")
+    network.take("Mul")
 
 
 def write_body(network: nn.Module, source: bytes, folder: Path, told: dict[str, Any]) -> None:

@@ -125,7 +125,7 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
     log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
     batches = _batches(config, scenes, crops, state.step)
     with closing(Curves(config.out, state.step)) as curves:
-        run = _Run(config, state, device, val, curves, [teacher(name, device) for name in config.teachers])
+        run = _Run(config, state, device, val, curves, [_teacher(name, device) for name in config.teachers])
         try:
             ended = _learn(run, batches)
         except KeyboardInterrupt:
@@ -258,7 +258,7 @@ def _step(run: _Run, batch: Batch, done: float) -> Loss:
     return loss
 
 
-def teacher(name: str, device: torch.device) -> nn.Module:
+def _teacher(name: str, device: torch.device) -> nn.Module:
     """A model's network as it is in production; raises `ModelError`."""
     return fuse(network_of(find_model("detector", name)).eval()).to(device=device).to(memory_format=torch.channels_last)
 
