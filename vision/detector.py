@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -186,12 +186,15 @@ def letterbox(width: int, height: int, tiles: int = DEFAULT_TILES) -> Letterbox:
     )
 
 
-def shrink(image: Image, box: Letterbox) -> Image:
-    """The picture at the size that it has on the network's input, without the border."""
+def shrink(image: Image, box: Letterbox, made: Image | None = None) -> Image:
+    """The picture at the size that it has on the network's input, without the border; in `made` where that is given."""
     if image.shape[:2] == (box.inner_height, box.inner_width):
-        return image
+        if made is None:
+            return image
+        made[:] = image
+        return made
     way = cv2.INTER_AREA if box.by_area else cv2.INTER_LINEAR
-    return cv2.resize(image, (box.inner_width, box.inner_height), interpolation=way)  # type: ignore[return-value]
+    return cv2.resize(image, (box.inner_width, box.inner_height), made, interpolation=way)  # type: ignore[return-value]
 
 
 def normalise(picture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -209,10 +212,16 @@ def normalise(picture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 def normalise_into(picture: Image, made: Tensor) -> None:
     """The same on a processor, into H x W x 3 float32 whose rows may lie apart: a batch is filled without a copy."""
     # OpenCV goes over the bytes once for what would be three passes of torch
-    mean, deviation = cv2.meanStdDev(picture)
-    middle = (*mean[:, 0].tolist(), 0.0)
+    mean, gain = light_of(picture)
+    middle = (*mean.tolist(), 0.0)
     cv2.subtract(picture, middle, made.numpy(), dtype=cv2.CV_32F)  # type: ignore[call-overload]
-    made.mul_(1.0 / (float((deviation**2).mean()) ** 0.5 + 8.0))
+    made.mul_(gain)
+
+
+def light_of(picture: Image) -> tuple[NDArray[np.float64], float]:
+    """What `normalise` takes from each channel of H x W x 3 bytes, and what it multiplies the rest by."""
+    mean, deviation = cv2.meanStdDev(picture)
+    return np.asarray(mean[:, 0], np.float64), 1.0 / (float((deviation**2).mean()) ** 0.5 + 8.0)
 
 
 def boxes_and_corners(geometry: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,8 +271,53 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: f
 
 
 _BYTES = (np.dtype(np.uint8), torch.uint8)
-Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""B x 3 x H x W to heat and geometry, as `DetectorNet` gives them."""
+Forward = Callable[..., tuple[Tensor, Tensor]]
+"""What `Prepare` makes to heat and geometry, as `DetectorNet` gives them."""
+Prepare = Callable[[Sequence[Image | Tensor], Sequence[Letterbox], Placement], tuple[Any, ...]]
+"""Pictures of one input shape, where each lies on its input, and where the network is, to what the network takes."""
+
+
+def as_floats(pictures: Sequence[Image | Tensor], boxes: Sequence[Letterbox], placement: Placement) -> tuple[Tensor]:
+    """`Prepare` for a network that takes B x 3 x H x W, evened out."""
+    device, dtype = placement.device, placement.dtype
+    shape = (len(pictures), boxes[0].height, boxes[0].width, 3)
+    # on a processor the border alone is cleared: clearing all costs what a network's layer costs
+    make = torch.empty if device.type == "cpu" else torch.zeros
+    batch = make(shape, dtype=dtype, device=device).permute(0, 3, 1, 2)
+    resident = [picture for picture in pictures if isinstance(picture, Tensor)]
+    letterboxed(resident, boxes, batch)
+    for slot, picture, box in zip(batch, pictures, boxes, strict=True):
+        inner = slot[:, : box.inner_height, : box.inner_width]
+        if not isinstance(picture, Tensor):
+            small = np.ascontiguousarray(shrink(picture, box))
+            if device.type == "cpu" and dtype == torch.float32:
+                normalise_into(small, inner.permute(1, 2, 0))
+            else:
+                inner[:] = normalise(torch.from_numpy(small).to(device), dtype)
+        if device.type == "cpu":
+            slot[:, box.inner_height :] = 0
+            slot[:, :, box.inner_width :] = 0
+    return (batch,)
+
+
+def as_bytes(
+    pictures: Sequence[Image | Tensor], boxes: Sequence[Letterbox], placement: Placement
+) -> tuple[Image, NDArray[np.float32], NDArray[np.float32]]:
+    """`Prepare` for a network on a processor that evens pictures out itself.
+
+    Returns:
+        Pixels B x H x W x 3, the mean to take from each, B x 1 x W x 3, and what to multiply its rows by, B x H x 1.
+        The last two are 0 in the border, so that it is the picture's own mean, as it is for other networks.
+    """
+    count, height, width = len(pictures), boxes[0].height, boxes[0].width
+    pixels = np.empty((count, height, width, 3), np.uint8)
+    mean, gain = np.zeros((count, 1, width, 3), np.float32), np.zeros((count, height, 1), np.float32)
+    for n, (picture, box) in enumerate(zip(pictures, boxes, strict=True)):
+        source = picture.numpy() if isinstance(picture, Tensor) else picture
+        small = shrink(source, box, pixels[n, : box.inner_height, : box.inner_width])
+        mean[n, 0, : box.inner_width], gain[n, : box.inner_height] = light_of(small)
+        pixels[n, :, box.inner_width :] = 0
+    return pixels, mean, gain
 
 
 class GridDetector:
@@ -282,8 +336,9 @@ class GridDetector:
         tiles: int = DEFAULT_TILES,
         max_batch: int | None = None,
         version: str = "detector",
+        prepare: Prepare = as_floats,
     ) -> None:
-        self._network = network
+        self._network, self._prepare = network, prepare
         self.placement, self.version = placement, version
         self.threshold, self.tiles = threshold, tiles
         self._overlap = overlap
@@ -322,25 +377,7 @@ class GridDetector:
     @torch.inference_mode()
     def _forward(self, pictures: Sequence[Image | Tensor], boxes: Sequence[Letterbox]) -> list[NDArray[np.float32]]:
         """Pictures of one input shape to N x 13 candidates each: score, box (4), box-relative corners (8)."""
-        device, dtype = self.placement.device, self.placement.dtype
-        shape = (len(pictures), boxes[0].height, boxes[0].width, 3)
-        # on a processor the border alone is cleared: clearing all costs what a network's layer costs
-        make = torch.empty if device.type == "cpu" else torch.zeros
-        batch = make(shape, dtype=dtype, device=device).permute(0, 3, 1, 2)
-        resident = [picture for picture in pictures if isinstance(picture, Tensor)]
-        letterboxed(resident, boxes, batch)
-        for slot, picture, box in zip(batch, pictures, boxes, strict=True):
-            inner = slot[:, : box.inner_height, : box.inner_width]
-            if not isinstance(picture, Tensor):
-                small = np.ascontiguousarray(shrink(picture, box))
-                if device.type == "cpu" and dtype == torch.float32:
-                    normalise_into(small, inner.permute(1, 2, 0))
-                else:
-                    inner[:] = normalise(torch.from_numpy(small).to(device), dtype)
-            if device.type == "cpu":
-                slot[:, box.inner_height :] = 0
-                slot[:, :, box.inner_width :] = 0
-        heat, geometry = self._network(batch)
+        heat, geometry = self._network(*self._prepare(pictures, boxes, self.placement))
         heat, geometry = heat.float().sigmoid(), geometry.float()
         peaks = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
         flat = (heat * peaks).flatten(1)

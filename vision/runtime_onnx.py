@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vision.detector import GridDetector
+from vision.detector import Forward, GridDetector, Prepare, as_bytes, as_floats
 from vision.device import Placement
 from vision.reader import ReaderOutput, RowReader
 from vision.registry import ModelError, ModelFolder, read_folder, sha256_of
@@ -84,23 +84,23 @@ def open_session(variant: Variant, threads: int) -> Run:
 
     Raises `ModelError` where the file is not the card's, or cannot be run here.
     """
+    return session_of(_bytes_of(variant), threads, variant.engine)
+
+
+def _bytes_of(variant: Variant) -> bytes:
     try:
         data = variant.path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read {variant.path}: {error.strerror}; restore it from the repository") from error
     if sha256_of(data) != variant.sha256:
         raise ModelError(f"{variant.path} is not the file its card describes (sha256 differs); export it anew")
-    return session_of(data, threads, variant.engine)
+    return data
 
 
 def session_of(data: bytes, threads: int, engine: OnnxEngine = "onnx") -> Run:
     """The network of an ONNX file's bytes. Raises `ModelError` where OpenVINO is wanted and is not there."""
     if engine == "openvino":
-        try:
-            return Session(data, threads)
-        except (ImportError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise ModelError(f"OpenVINO cannot run this network: {first}; set PLATEFLEET_ENGINE=auto") from error
+        return _openvino(data, threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # between two frames its threads shall sleep: others have the cores then
@@ -115,6 +115,14 @@ def session_of(data: bytes, threads: int, engine: OnnxEngine = "onnx") -> Run:
         return outputs
 
     return run
+
+
+def _openvino(data: bytes, threads: int, evening_out: bool = False) -> Session:
+    try:
+        return Session(data, threads, evening_out)
+    except (ImportError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"OpenVINO cannot run this network: {first}; set PLATEFLEET_ENGINE=auto") from error
 
 
 class OnnxDetector(GridDetector):
@@ -133,17 +141,26 @@ class OnnxDetector(GridDetector):
     ) -> "OnnxDetector":
         """From a folder that the registry has read; `threads` holds for torch, which prepares, in the whole process."""
         torch.set_num_threads(threads)
-        run = open_session(find_variant(model, engine), threads)
-        return cls.from_run(model, run, f"{model.version}-{engine}", threshold)
+        variant, version = find_variant(model, engine), f"{model.version}-{engine}"
+        if engine == "openvino":
+            session = _openvino(_bytes_of(variant), threads, evening_out=True)
+            return cls.from_run(model, session.evened, version, threshold, as_bytes)
+        return cls.from_run(model, open_session(variant, threads), version, threshold)
 
     @classmethod
     def from_run(
-        cls, model: ModelFolder, run: Run, version: str = "", threshold: float | None = None
+        cls,
+        model: ModelFolder,
+        run: Callable[..., list[NDArray[np.float32]]],
+        version: str = "",
+        threshold: float | None = None,
+        prepare: Prepare = as_floats,
     ) -> "OnnxDetector":
-        """Any network of the model's shape behind the model's card."""
+        """Any network of the model's shape, which takes what `prepare` makes, behind the model's card."""
         return cls(
             detector_forward(run),
             _PROCESSOR,
+            prepare=prepare,
             threshold=model.card["threshold"] if threshold is None else threshold,
             tiles=model.card["tiles"],
             version=version,
@@ -176,11 +193,11 @@ class OnnxReader(RowReader):
         )
 
 
-def detector_forward(run: Run) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def detector_forward(run: Callable[..., list[NDArray[np.float32]]]) -> Forward:
     """A session as `GridDetector` calls it."""
 
-    def forward(batch: Tensor) -> tuple[Tensor, Tensor]:
-        heat, geometry = run(batch)
+    def forward(*batch: Any) -> tuple[Tensor, Tensor]:
+        heat, geometry = run(*batch)
         return torch.from_numpy(heat), torch.from_numpy(geometry)
 
     return forward

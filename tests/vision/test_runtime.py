@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vision import engines
-from vision.detector import GridDetector, TorchDetector
+from vision.detector import GridDetector, TorchDetector, letterbox
 from vision.device import DeviceError
 from vision.engines import MOST_LOST, Choice, choose_engines, exact_in_8_bits
 from vision.pipeline import PlatePipeline
@@ -21,6 +21,7 @@ from vision.reader import CROP_SIZE, TorchReader
 from vision.rectify import box_corners, rectify
 from vision.registry import ModelError, ModelFolder, find_model, read_folder, sha256_of
 from vision.runtime_onnx import ONNX_ENGINES, OnnxDetector, OnnxEngine, OnnxReader, find_variant
+from vision.runtime_openvino import Session
 from vision.training import variants
 from vision.training.evaluate_detector import iou
 from vision.training.evaluate_reader import ValSet
@@ -107,6 +108,40 @@ def test_float32_finds_the_same_plates(exported: tuple[ModelFolder, ModelFolder]
             assert a.corners == pytest.approx(b.corners, abs=0.05)
         seen += len(one)
     assert seen >= 7
+
+
+def test_openvino_evens_pictures_out_as_the_others_do(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    evening = OnnxDetector.from_model(exported[0], "openvino", threshold=0.25)
+    session = Session(find_variant(exported[0], "openvino").path.read_bytes(), 1)
+    evened = OnnxDetector.from_run(exported[0], session, threshold=0.25)
+    bright, flat = scenes(1, seed=7, size=(700, 800))[0], np.full((480, 640, 3), 250, np.uint8)
+    pictures = [*scenes(3, seed=5), *scenes(2, seed=6, size=(333, 1111)), bright, bright // 8, flat, flat[:1, :1]]
+    boxes = [letterbox(picture.shape[1], picture.shape[0]) for picture in pictures]
+    assert any(box.inner_width < box.width for box in boxes)
+    assert any(box.inner_height < box.height for box in boxes)
+    # one step of bf16 at the size that logits have; three times, as the third has networks for one shape alone
+    most = 2.0**-4 if session.precision == "bf16" else 1e-4
+    for picture, box in list(zip(pictures, boxes, strict=True)) * 3:
+        ours, theirs = (one._network(*one._prepare([picture], [box], one.placement)) for one in (evening, evened))
+        for a, b in zip(ours, theirs, strict=True):
+            assert (a - b).abs().max() <= most
+    assert sum(map(len, evening.detect(pictures))) >= 6
+
+
+def test_a_shape_that_comes_often_has_a_network_of_its_own(exported: tuple[ModelFolder, ModelFolder]) -> None:
+    session = Session(find_variant(exported[1], "openvino").path.read_bytes(), 1)
+    small, large = (
+        torch.randn(count, 3, *CROP_SIZE, generator=torch.Generator().manual_seed(count)) for count in (2, 17)
+    )
+    alone = [session(small)[0].copy() for _ in range(4)]
+    together = [session(large)[0].copy() for _ in range(4)]
+    assert list(session._fixed) == [(2, *CROP_SIZE, 3)]
+    for one in alone, together:
+        assert all(np.abs(one[0] - other).max() <= 2.0**-4 for other in one)
+    for count in range(1, 12):
+        for _ in range(3):
+            session(large[:count])
+    assert len(session._fixed) == 8
 
 
 def _matched(sure: list[list[Detection]], all_of: list[list[Detection]]) -> list[bool]:
