@@ -82,12 +82,26 @@ def test_the_sums_are_right(pack: Path) -> None:
     assert [(one.truth, one.found) for one in result.missed] == [("B01XYZ", True), ("IF99QQQ", False)]
     whole = result.end_to_end["all"]
     assert (whole["strict"], whole["folded"], whole["found"]) == (33.3, 66.7, 66.7)
-    assert whole["extra_per_100"] == 33.3
+    assert (whole["extra_per_100"], whole["wrong_per_100"]) == (33.3, 33.3)
+    (extra,) = result.extras
+    assert (extra.image, extra.text, extra.box, extra.plate_seen) == ("0.png", "BO1XYZ", (40, 20, 200, 43), False)
     assert set(result.milliseconds) == {"detect", "rectify", "read"}
     assert any("robertlucian" in line for line in lines)
     assert result.slices["country RO"]["plates"] == 3
     assert result.slices["not found"]["plates"] == 1
     assert result.slices["height 40 px and more"]["strict"] == 50.0
+
+
+def test_a_plate_that_nobody_annotated_is_no_wrong_result(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slips = pack / "slips.json"
+    name = "/".join((pack / "0.png").parts[-3:])
+    slips.write_text(json.dumps({"unsure": {name: [[42, 18, 190, 45]]}}))
+    monkeypatch.setattr("vision.training.evaluate.VAL_SLIPS", slips)
+    result = evaluate("val", pipeline=_pipeline(), root=pack, show=None)
+    assert [extra.plate_seen for extra in result.extras] == [True]
+    whole = result.end_to_end["all"]
+    assert (whole["extra_per_100"], whole["wrong_per_100"]) == (33.3, 0.0)
+    assert whole["found"] == 66.7
 
 
 def test_crops_are_judged_on_cars(pack: Path) -> None:
@@ -107,8 +121,9 @@ def test_the_page_shows_every_failure(pack: Path, tmp_path: Path) -> None:
     assert result.simple["all"]["plates"] == 3
     write_page(result, [pack], tmp_path / "pages" / "val.html")
     page = (tmp_path / "pages" / "val.html").read_text()
-    assert page.count("<figure>") == len(result.failures) + len(result.missed) == 4
-    assert page.count("data:image/jpeg") == 4
+    assert page.count("<figure>") == len(result.failures) + len(result.missed) + len(result.extras) == 5
+    assert page.count("data:image/jpeg") == 5
+    assert "0.png [40, 20, 200, 43]: BO1XYZ, 80 %; no plate that anybody has seen" in page
     assert "B01XYZ read as BO1XYZ, 80 %" in page
     assert "IF99QQQ read as not found" in page
 

@@ -1,9 +1,9 @@
 """What the annotation of scenes leaves out: scenes in, scenes with the plates that a person has looked at since out.
 
-Two files, each by picture: `plates` are plates that nobody had annotated, `unsure` may be plates or are plates that
+Three files, each by picture: `plates` are plates that nobody had annotated, `unsure` may be plates or are plates that
 shall only not be counted as wrong, `tight` are the number of an annotated plate and the box that fits it. The boxes are
 as tight as the detector that found them was. `detector_extras.json` is of train and is trained on; `val_slips.json` is
-of val, where figures with it stand beside the strict ones, never in their place.
+of val and `test_slips.json` of test, where figures with them stand beside the strict ones, never in their place.
 """
 
 import json
@@ -16,6 +16,7 @@ from vision.training.data import PlateLabel, Scene, scaled_box
 
 EXTRAS = Path(__file__).with_name("detector_extras.json")
 VAL_SLIPS = Path(__file__).with_name("val_slips.json")
+TEST_SLIPS = Path(__file__).with_name("test_slips.json")
 
 
 def with_extras(scenes: Iterable[Scene], file: Path = EXTRAS) -> list[Scene]:

@@ -18,6 +18,7 @@ from vision.plates import REGIONS
 from vision.training.baselines import simple_reader
 from vision.training.calibrate import calibration_error
 from vision.training.data import TEST_LOG, Licence, PlateLabel, Scene, Split, TestOpening, load_scenes, open_test
+from vision.training.detector_extras import TEST_SLIPS, VAL_SLIPS, with_extras
 from vision.training.evaluate_detector import iou, read_picture
 from vision.training.judging import Judged, by_group, by_source, edit_distance
 from vision.training.mounting import mounted_plates
@@ -30,6 +31,20 @@ _SAME_PLACE = 0.25
 _BATCH = 64
 
 
+@dataclass(frozen=True, slots=True)
+class ExtraResult:
+    """A result with a text at no annotated place."""
+
+    source: str
+    image: str
+    text: str
+    confidence: float
+    box: tuple[float, float, float, float]
+    """x, y, width, height in pixels of the picture."""
+    plate_seen: bool
+    """A person has looked there and seen a plate, or the rest of one (see `vision.training.detector_extras`)."""
+
+
 @dataclass(slots=True)
 class Evaluation:
     """What `evaluate` found."""
@@ -39,7 +54,8 @@ class Evaluation:
     reader: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Source -> `judging.figures` on the annotated box."""
     end_to_end: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Source -> `judging.figures` and `extra_per_100`: results with a text at no annotated place, per 100 pictures."""
+    """Source -> `judging.figures`; `extra_per_100`: results with a text at no annotated place, per 100 pictures; and
+    `wrong_per_100`: those of them where no person has seen a plate."""
     mounted: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Source -> `judging.figures` of its crops put on cars of the split, cut where the detector finds them there."""
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -56,6 +72,8 @@ class Evaluation:
     """Every plate misread on its annotated box."""
     missed: list[Judged] = field(default_factory=list)
     """Every plate not read right end to end."""
+    extras: list[ExtraResult] = field(default_factory=list)
+    """Every result at no annotated place."""
 
     def summary(self) -> dict[str, Any]:
         """What is kept in the log of test openings."""
@@ -83,14 +101,15 @@ class Evaluation:
 def _table(title: str, group: str, rows: dict[str, dict[str, Any]]) -> list[str]:
     extra = any("extra_per_100" in row for row in rows.values())
     heads = f"{group:32} {'plates':>6} {'strict %':>8} {'95 % from-to':>13} {'folded %':>8} {'top 10 %':>8}"
-    out = ["", title, f"{heads} {'CER %':>6} {'found %':>8}" + (f" {'extra/100':>9}" if extra else "")]
+    out = ["", title, f"{heads} {'CER %':>6} {'found %':>8}" + (f" {'extra/100':>9} {'wrong/100':>9}" if extra else "")]
     for name, row in rows.items():
         spread = f"{row['strict_from']:.1f}-{row['strict_to']:.1f}"
         line = (
             f"{name:32} {row['plates']:6d} {row['strict']:8.1f} {spread:>13} {row['folded']:8.1f} {row['top10']:8.1f}"
         )
         line += f" {row['character_errors']:6.2f} {row['found']:8.1f}"
-        out.append(line + (f" {row['extra_per_100']:9.1f}" if "extra_per_100" in row else ""))
+        more = f" {row['extra_per_100']:9.1f} {row['wrong_per_100']:9.1f}" if "extra_per_100" in row else ""
+        out.append(line + more)
     return out
 
 
@@ -195,18 +214,19 @@ def _judged(source: str, image: str, truth: str, read: PlateText, slices: frozen
 def _measure_pipeline(result: Evaluation, pipeline: PlatePipeline, scenes: Sequence[Scene]) -> list[Judged]:
     judged: list[Judged] = []
     images: dict[str, int] = {}
-    extra: dict[str, int] = {}
     pipeline.stats = PipelineStats()
     for begin in range(0, len(scenes), 8):
         part = scenes[begin : begin + 8]
         for scene, results in zip(part, pipeline.read([read_picture(scene) for scene in part]), strict=True):
             judged += judge_scene(scene, results)
+            result.extras += extra_results(scene, results)
             for name in (scene.source, "all"):
                 images[name] = images.get(name, 0) + 1
-                extra[name] = extra.get(name, 0) + extra_results(scene, results)
     result.end_to_end = by_source(judged)
     for name, row in result.end_to_end.items():
-        row["extra_per_100"] = round(100 * extra[name] / images[name], 1)
+        extra = [one for one in result.extras if name in (one.source, "all")]
+        row["extra_per_100"] = round(100 * len(extra) / images[name], 1)
+        row["wrong_per_100"] = round(100 * sum(not one.plate_seen for one in extra) / images[name], 1)
     result.missed = [one for one in judged if not one.strict]
     stats, pictures = pipeline.stats, max(1, pipeline.stats.pictures)
     stages = {"detect": stats.detect_seconds, "rectify": stats.rectify_seconds, "read": stats.read_seconds}
@@ -231,9 +251,29 @@ def _judge_plate(scene: Scene, label: PlateLabel, results: Sequence[PlateResult]
     return _judged(scene.source, name, truth, nearest.text, names)
 
 
-def extra_results(scene: Scene, results: Sequence[PlateResult]) -> int:
+def extra_results(scene: Scene, results: Sequence[PlateResult]) -> list[ExtraResult]:
     """Results with a text at no annotated place; annotated plates without text excuse theirs, too."""
-    boxes = [label.box for label in scene.plates or () if label.box]
-    if not boxes:
-        return 0
-    return sum(bool(r.text.plate) and max(iou(r.detection.box, box) for box in boxes) < _SAME_PLACE for r in results)
+    annotated = _boxes(scene)
+    if not annotated:
+        return []
+    seen = _boxes(with_extras([scene], TEST_SLIPS if scene.split == "test" else VAL_SLIPS)[0])
+    return [
+        ExtraResult(
+            scene.source,
+            scene.image.name,
+            one.text.plate,
+            one.text.confidence,
+            one.detection.box,
+            _lies_at(one.detection.box, seen),
+        )
+        for one in results
+        if one.text.plate and not _lies_at(one.detection.box, annotated)
+    ]
+
+
+def _boxes(scene: Scene) -> list[tuple[float, float, float, float]]:
+    return [label.box for label in scene.plates or () if label.box]
+
+
+def _lies_at(box: tuple[float, float, float, float], places: Sequence[tuple[float, float, float, float]]) -> bool:
+    return any(iou(box, place) >= _SAME_PLACE for place in places)

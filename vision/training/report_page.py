@@ -1,18 +1,19 @@
-"""One page to look at: the tables and a picture of every failure. In: an `Evaluation`. Out: HTML that needs no other
-file.
+"""One page to look at: the tables, a picture of every failure, and of every result at no annotated plate.
 
-The page shows real plates of real people: it is written where the caller says and never committed.
+In: an `Evaluation`. Out: HTML that needs no other file. The page shows real plates of real people: it is written where
+the caller says and never committed.
 """
 
 import base64
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
 
-from vision.training.evaluate import Evaluation
+from vision.training.evaluate import Evaluation, ExtraResult
 from vision.training.judging import Judged
+from vision.types import Image
 
 _WIDTH = 320
 _STYLE = (
@@ -42,16 +43,37 @@ def write_page(result: Evaluation, folders: Iterable[Path], target: Path) -> Non
         *(_figure(one, where) for one in result.failures),
         f"<h2>Not right end to end ({len(result.missed)})</h2>",
         *(_figure(one, where) for one in result.missed),
+        f"<h2>Read where no plate is annotated ({len(result.extras)})</h2>",
+        *(_extra_figure(one, where) for one in result.extras),
     ]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _figure(one: Judged, where: dict[str, Path]) -> str:
+def _figure(one: Judged, where: Mapping[str, Path]) -> str:
     said = one.text or ("nothing read" if one.found else "not found")
     about = f"{one.source}: {one.truth} read as {said}, {100 * one.confidence:.0f} %; {', '.join(sorted(one.slices))}"
-    path = where.get(one.image)
-    picture = cv2.imread(str(path)) if path is not None else None
+    return _shown(about, _picture(one.image, where))
+
+
+def _extra_figure(one: ExtraResult, where: Mapping[str, Path]) -> str:
+    """The result's place in the picture, with as much around it again as it is wide."""
+    seen = "a plate there" if one.plate_seen else "no plate that anybody has seen"
+    x, y, width, height = (round(side) for side in one.box)
+    about = f"{one.source} {one.image} [{x}, {y}, {width}, {height}]: {one.text}, {100 * one.confidence:.0f} %; {seen}"
+    picture = _picture(one.image, where)
+    if picture is not None:
+        cv2.rectangle(picture, (x, y), (x + width, y + height), (0, 255, 0), 1)
+        picture = picture[max(0, y - width) : y + height + width, max(0, x - width) : x + 2 * width]
+    return _shown(about, picture)
+
+
+def _picture(name: str, where: Mapping[str, Path]) -> Image | None:
+    path = where.get(name)
+    return None if path is None else cv2.imread(str(path))  # type: ignore[return-value]
+
+
+def _shown(about: str, picture: Image | None) -> str:
     if picture is None:
         return f"<figure><figcaption>{html.escape(about)} (no picture)</figcaption></figure>"
     scale = min(1.0, _WIDTH / picture.shape[1])
