@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vision import lcnet4
 from vision.device import Placement, place
 from vision.graphs import Replayed
-from vision.registry import ModelFolder, load_weights, one_of, read_folder
+from vision.registry import ModelError, ModelFolder, load_weights, one_of, read_folder
 from vision.resident import evened, letterboxed
 from vision.types import Detection, Image
 
@@ -461,19 +461,25 @@ class TorchDetector(GridDetector):
 
 
 def network_of(model: ModelFolder) -> DetectorNet:
-    """The network that a model folder describes, with its checked weights, in float32 on the processor."""
-    network = DetectorNet(architecture_of(model.card["architecture"]))
+    """The network that a model folder describes, with its checked weights, in float32 on the processor.
+
+    Raises `vision.registry.ModelError` when card or weights do not fit.
+    """
+    network = DetectorNet(architecture_of(model))
     load_weights(model, network)
     return network
 
 
-def architecture_of(card: dict[str, object]) -> Architecture:
-    """The architecture that a card names; raises `ValueError` for a body that is not known here."""
-    widths, blocks, neck = card["widths"], card["blocks"], card["neck"]
-    assert isinstance(widths, list)
-    assert isinstance(blocks, list)
-    assert isinstance(neck, int)
-    inner = card.get("inner", ())
-    assert isinstance(inner, list | tuple)
-    body = one_of(get_args(BodyKind), card.get("body", "plain"), "body of a detector")
-    return Architecture(tuple(widths), tuple(blocks), neck, tuple(inner), body)
+def architecture_of(model: ModelFolder) -> Architecture:
+    """The architecture that a model's card names; raises `vision.registry.ModelError` where it names none."""
+    try:
+        described = model.card["architecture"]
+        return Architecture(
+            tuple(described["widths"]),
+            tuple(described["blocks"]),
+            int(described["neck"]),
+            tuple(described.get("inner", ())),
+            one_of(get_args(BodyKind), described.get("body", "plain"), "body of a detector"),
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise ModelError(f"the card of {model.name} does not describe a detector: {error!r}") from error

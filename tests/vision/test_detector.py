@@ -22,6 +22,7 @@ from vision.detector import (
     architecture_of,
     fuse,
     letterbox,
+    network_of,
     normalise,
     normalise_into,
     shrink,
@@ -31,7 +32,7 @@ from vision.detector import (
 from vision.device import place
 from vision.pipeline import PlatePipeline
 from vision.plates import plate_with_text, random_plate, render_plate
-from vision.registry import find_model, load_weights
+from vision.registry import ModelError, ModelFolder, find_model
 from vision.training.data import DEFAULT_ROOT, load_scenes
 from vision.training.evaluate_detector import iou, judge, labelled, summarise
 
@@ -118,16 +119,21 @@ def test_fusing_norms_changes_nothing(architecture: Architecture) -> None:
 def test_a_card_tells_the_body_that_a_network_has() -> None:
     architecture = Architecture(body="lcnet4", neck=16)
     card = json.loads(json.dumps(asdict(architecture)))
-    assert architecture_of(card) == architecture
-    assert architecture_of({key: value for key, value in card.items() if key != "body"}).body == "plain"
-    with pytest.raises(ValueError, match="'resnet' is no body of a detector"):
-        architecture_of(card | {"body": "resnet"})
+
+    def model(described: object) -> ModelFolder:
+        return ModelFolder("mine", Path("mine"), {"architecture": described})
+
+    assert architecture_of(model(card)) == architecture
+    assert architecture_of(model({key: value for key, value in card.items() if key != "body"})).body == "plain"
+    with pytest.raises(ModelError, match=r"the card of mine does not .*'resnet' is no body of a detector"):
+        architecture_of(model(card | {"body": "resnet"}))
+    for rubbish in (None, {}, card | {"widths": 3}, card | {"neck": "wide"}):
+        with pytest.raises(ModelError, match="the card of mine does not describe a detector"):
+            architecture_of(model(rubbish))
 
 
 def test_a_first_design_card_still_builds_its_network() -> None:
-    card = find_model("detector", "detector-v1").card
-    network = DetectorNet(architecture_of(card["architecture"]))
-    load_weights(find_model("detector", "detector-v1"), network)
+    network = network_of(find_model("detector", "detector-v1"))
     heat, geometry = network.eval()(torch.zeros(1, 3, 64, 96))
     assert (heat.shape, geometry.shape) == ((1, 8, 12), (1, 12, 8, 12))
 

@@ -40,7 +40,7 @@ def prune(model: ModelFolder, kind: Kind, share: float, out: Path) -> int:
         inner = slim(blocks_of(whole), share)
         small = reader.ReaderNet(replace(whole.architecture, inner=inner))
     else:
-        architecture = detector.architecture_of(model.card["architecture"])
+        architecture = detector.architecture_of(model)
         whole = detector.network_of(model)
         inner = slim(blocks_of(whole), share)
         small = detector.DetectorNet(replace(architecture, inner=inner))
