@@ -70,7 +70,9 @@ def _extra_figure(one: ExtraResult, where: Mapping[str, Path]) -> str:
 
 def _picture(name: str, where: Mapping[str, Path]) -> Image | None:
     path = where.get(name)
-    return None if path is None else cv2.imread(str(path))  # type: ignore[return-value]
+    # as it was read: the boxes do not know of EXIF
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return None if path is None else cv2.imread(str(path), flags)  # type: ignore[return-value]
 
 
 def _shown(about: str, picture: Image | None) -> str:
