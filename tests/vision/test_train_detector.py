@@ -1,5 +1,6 @@
 """Training of the detector: samples and targets are right, a run leaves a model that loads, and goes on when asked."""
 
+import itertools
 import json
 import math
 import multiprocessing
@@ -318,7 +319,11 @@ def test_a_worker_starts_when_opencv_and_torch_have_threads(pack: Path, tmp_path
 
 
 @pytest.mark.timeout(240)
-def test_a_run_with_a_worker_ends_when_it_is_out_of_patience(pack: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_worker_ends_when_it_is_out_of_patience(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = itertools.count()
+    monkeypatch.setattr("vision.training.train_detector.git_commit", lambda: f"commit {next(commits)}")
     config = DetectorTrainConfig(
         out=tmp_path / "out", steps=100, workers=1, device="cpu", data=pack, architecture=TINY,
         shapes=((2, 64, 96, 1.0),), every_minutes=1e-6, patience=2, learning_rate=0.0,
@@ -331,6 +336,8 @@ def test_a_run_with_a_worker_ends_when_it_is_out_of_patience(pack: Path, tmp_pat
     assert run["data"]["scenes.jsonl"] == sha256_of((pack / "scenes.jsonl").read_bytes())
     assert run["extras"] == {EXTRAS.name: sha256_of(EXTRAS.read_bytes())}
     assert run["weights"] == sha256_of((config.out / "weights.pt").read_bytes())
+    card = json.loads((config.out / "card.json").read_text())
+    assert run["commit"] == card["training"]["commit"] == "commit 0", "the code that ran, not what was committed since"
     assert run["metrics"]["average_precision"] == result.metrics["average_precision"]
     assert list(config.out.glob("events.out.tfevents.*"))
 

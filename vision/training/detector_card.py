@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vision.detector import STRIDE
 from vision.registry import find_model, sha256_of
-from vision.training.data import LICENCES, Scene, git_commit
+from vision.training.data import LICENCES, Scene
 from vision.training.detector_config import DetectorTrainConfig
 
 CROP_SOURCES = ("reported-nyc", "openalpr-benchmarks-us-states")
@@ -25,6 +25,7 @@ def write_model(
     weights: dict[str, Tensor],
     metrics: dict[str, Any],
     scenes: list[Scene],
+    commit: str,
     step: int,
     samples: int,
     seconds: float,
@@ -45,7 +46,7 @@ def write_model(
         "tiles": config.tiles,
         "threshold": metrics["threshold"],
         "training": {
-            "commit": git_commit(),
+            "commit": commit,
             "start": find_model("detector", config.start).version if config.start else "nothing",
             "teachers": [find_model("detector", name).version for name in config.teachers],
             "config": {key: _plain(value) for key, value in asdict(config).items() if key not in _ELSEWHERE},

@@ -100,6 +100,8 @@ class _Run:
     val: list[Scene]
     curves: Curves
     teachers: list[nn.Module]
+    commit: str
+    """Of the code that runs, whatever is committed meanwhile."""
 
     def told(self, ended: Ended, metrics: dict[str, Any]) -> Run:
         """The run for the list of runs."""
@@ -107,7 +109,7 @@ class _Run:
         start = find_model("detector", config.start).version if config.start else ""
         drives = {f"{folder.name}/{TRUTH}": folder / TRUTH for folder in config.drives}
         extras = {EXTRAS.name: EXTRAS} | drives
-        return Run("detector", ended, config, git_commit(), start, state.step, state.seconds / 60, metrics, extras)
+        return Run("detector", ended, config, self.commit, start, state.step, state.seconds / 60, metrics, extras)
 
 
 def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResult:
@@ -115,6 +117,7 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
 
     An interrupt leaves a checkpoint, from which `resume` goes on.
     """
+    commit = git_commit()
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -125,7 +128,7 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
     log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
     batches = _batches(config, scenes, crops, state.step)
     with closing(Curves(config.out, state.step)) as curves:
-        run = _Run(config, state, device, val, curves, [_teacher(name, device) for name in config.teachers])
+        run = _Run(config, state, device, val, curves, [_teacher(name, device) for name in config.teachers], commit)
         try:
             ended = _learn(run, batches)
         except KeyboardInterrupt:
@@ -138,7 +141,8 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
         settle(state.average, itertools.islice(batches, _SETTLING), device)
         del batches  # its workers hold every picture
         metrics = _look(run)
-    write_model(config, state.average.state_dict(), metrics, scenes, state.step, state.samples, state.seconds)
+    weights = state.average.state_dict()
+    write_model(config, weights, metrics, scenes, commit, state.step, state.samples, state.seconds)
     record(runs, run.told(ended, metrics))
     return TrainResult(config.out, state.step, metrics)
 
