@@ -20,7 +20,7 @@ from torch import nn
 Kind = Literal["detector", "reader"]
 
 WEIGHTS = Path(__file__).with_name("weights")
-DEFAULTS: dict[Kind, str] = {"detector": "detector-v4", "reader": "reader-v7"}
+DEFAULTS: dict[Kind, str] = {"detector": "detector-v6", "reader": "reader-v7"}
 
 
 class ModelError(ValueError):

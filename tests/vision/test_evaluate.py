@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 
 from vision.pipeline import PlatePipeline
 from vision.plates import plate_with_text, render_plate
-from vision.training.data import DataError
+from vision.training.data import DataError, load_scenes
 from vision.training.evaluate import evaluate
+from vision.training.evaluate_detector import read_picture
+from vision.training.reader_data import load_real_plates
 from vision.training.report_page import write_page
+from vision.training.variants import _Trial
 from vision.types import Detection, Image, PlateText
 
 TRUTHS = ("B01XYZ", "CJ10ABC", "IF99QQQ")
@@ -114,6 +118,21 @@ def test_crops_are_judged_on_cars(pack: Path) -> None:
     # the detector finds a plate in all pictures of a batch but the last
     assert (row["plates"], row["strict"]) == (1, 100.0)
     assert any("crops put on cars" in line for line in lines)
+
+
+def test_what_a_variant_loses_is_of_pictures_and_of_crops_on_cars(pack: Path) -> None:
+    cv2.imwrite(str(pack / "crop.png"), np.full((43, 200, 3), 250, np.uint8))
+    crop = {"image": "crop.png", "source": "reported-nyc", "country": "US-NY", "split": "val", "label": "checked"}
+    rows = [crop | {"text": text} for text in ("CJ10ABC", "KZY1758")]
+    (pack / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scenes, crops = load_scenes("val", root=pack), [p for p in load_real_plates("val", root=pack) if p.scene is None]
+    seen: Any = [(scene, read_picture(scene)) for scene in scenes]
+    nothing: Any = None
+    detector: Any = _FixedDetector()
+    reader: Any = _FixedReader()
+    trial = _Trial(detector, reader, seen, crops, scenes, 0.0, nothing)
+    # alone no picture's plate is found, and of two crops together the first; one that is not found is not read right
+    assert trial.strict() == pytest.approx(100 * 1 / 5)
 
 
 def test_the_page_shows_every_failure(pack: Path, tmp_path: Path) -> None:
