@@ -1,9 +1,10 @@
 """The networks as ONNX files, on the processor: in come pictures or crops, out come what the torch ones give.
 
-Only the call of the network differs: everything before and after it is `vision.detector.GridDetector` and
-`vision.reader.RowReader`. A model folder holds up to two further files beside its weights, written by
-`platefleet export` and described in its card under `variants`: `onnx` (float32) and `onnx-int8` (convolutions in
-8 bits), both for ONNX Runtime; `openvino` is the float32 file on OpenVINO (`vision.runtime_openvino`).
+Only the call of the network differs, and for OpenVINO's detector what it takes (`vision.detector.as_bytes`): everything
+before and after it is `vision.detector.GridDetector` and `vision.reader.RowReader`. A model folder holds up to two
+further files beside its weights, written by `platefleet export` and described in its card under `variants`: `onnx`
+(float32) and `onnx-int8` (convolutions in 8 bits), both for ONNX Runtime; `openvino` is the float32 file on OpenVINO
+(`vision.runtime_openvino`).
 
 Errors: `ModelError`, one line: the variant is not there, was made from other weights, or is not its card's.
 """
