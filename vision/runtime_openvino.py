@@ -56,14 +56,11 @@ class Session:
 
     def _for(self, shape: tuple[int, ...]) -> Any:
         """The network for inputs of one shape: where it comes often, one made for it alone, which is far quicker."""
-        known = self._fixed.get(shape)
-        if known is not None or len(self._fixed) >= _SHAPES or shape[0] > _BATCH:
-            return known or self._any
-        self._seen[shape] += 1
-        if self._seen[shape] < _OFTEN:
-            return self._any
-        self._fixed[shape] = self._make(shape)[1]
-        return self._fixed[shape]
+        if shape not in self._fixed and len(self._fixed) < _SHAPES and shape[0] <= _BATCH:
+            self._seen[shape] += 1
+            if self._seen[shape] >= _OFTEN:
+                self._fixed[shape] = self._make(shape)[1]
+        return self._fixed.get(shape, self._any)
 
 
 def _infer(request: Any, *inputs: NDArray[Any]) -> list[Floats]:

@@ -1,12 +1,16 @@
 """The evaluation's sums, on a small invented pack with a detector and a reader that fail in known ways."""
 
+import base64
+import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from vision.pipeline import PlatePipeline
@@ -108,24 +112,27 @@ def test_a_plate_that_nobody_annotated_is_no_wrong_result(pack: Path, monkeypatc
     assert whole["found"] == 66.7
 
 
-def test_crops_are_judged_on_cars(pack: Path) -> None:
+@pytest.fixture
+def pack_with_crops(pack: Path) -> Path:
+    """The same with two plates that came as crops, of which the reader says the first one's text."""
     cv2.imwrite(str(pack / "crop.png"), np.full((43, 200, 3), 250, np.uint8))
     crop = {"image": "crop.png", "source": "reported-nyc", "country": "US-NY", "split": "val", "label": "checked"}
     rows = [crop | {"text": text} for text in ("CJ10ABC", "KZY1758")]
     (pack / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return pack
+
+
+def test_crops_are_judged_on_cars(pack_with_crops: Path) -> None:
     lines: list[str] = []
-    row = evaluate("val", pipeline=_pipeline(), root=pack, show=lines.append).mounted["reported-nyc"]
+    row = evaluate("val", pipeline=_pipeline(), root=pack_with_crops, show=lines.append).mounted["reported-nyc"]
     # the detector finds a plate in all pictures of a batch but the last
     assert (row["plates"], row["strict"]) == (1, 100.0)
     assert any("crops put on cars" in line for line in lines)
 
 
-def test_what_a_variant_loses_is_of_pictures_and_of_crops_on_cars(pack: Path) -> None:
-    cv2.imwrite(str(pack / "crop.png"), np.full((43, 200, 3), 250, np.uint8))
-    crop = {"image": "crop.png", "source": "reported-nyc", "country": "US-NY", "split": "val", "label": "checked"}
-    rows = [crop | {"text": text} for text in ("CJ10ABC", "KZY1758")]
-    (pack / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scenes, crops = load_scenes("val", root=pack), [p for p in load_real_plates("val", root=pack) if p.scene is None]
+def test_what_a_variant_loses_is_of_pictures_and_of_crops_on_cars(pack_with_crops: Path) -> None:
+    scenes = load_scenes("val", root=pack_with_crops)
+    crops = [plate for plate in load_real_plates("val", root=pack_with_crops) if plate.scene is None]
     seen: Any = [(scene, read_picture(scene)) for scene in scenes]
     nothing: Any = None
     detector: Any = _FixedDetector()
@@ -145,6 +152,21 @@ def test_the_page_shows_every_failure(pack: Path, tmp_path: Path) -> None:
     assert "0.png [40, 20, 200, 43]: BO1XYZ, 80 %; no plate that anybody has seen" in page
     assert "B01XYZ read as BO1XYZ, 80 %" in page
     assert "IF99QQQ read as not found" in page
+
+
+def test_the_page_shows_pictures_as_they_were_read(pack: Path, tmp_path: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    PIL.Image.open(pack / "0.png").save(pack / "0.png", exif=exif)
+    turned = cv2.imread(str(pack / "0.png"))
+    assert turned is not None
+    assert turned.shape == (400, 240, 3)
+    result = evaluate("val", pipeline=_pipeline(), root=pack, show=None)
+    write_page(result, [pack], tmp_path / "val.html")
+    pictures = re.findall(r"base64,([^\"]+)", (tmp_path / "val.html").read_text())
+    sizes = [PIL.Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures]
+    assert len(sizes) == 5
+    assert all(width > height for width, height in sizes)
 
 
 def test_opening_test_is_logged(pack: Path, tmp_path: Path) -> None:

@@ -17,12 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import cv2
+
 Split = Literal["train", "val", "test"]
 Licence = Literal["any", "stated", "permissive"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT_ROOT = REPOSITORY.parent / "shared" / "data"
 TEST_LOG = Path(__file__).with_name("test_openings.jsonl")
+
+AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+"""How OpenCV is to read the pack's pictures: the annotation does not know of EXIF."""
 
 LICENCES: dict[str, str] = {
     "alpr-unconstrained": "GPL-3.0",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.detector import STRIDE
-from vision.training.data import STRETCHED, Crop, PlateLabel, Scene
+from vision.training.data import AS_STORED, STRETCHED, Crop, PlateLabel, Scene
 from vision.training.pasting import Label, lay_words, paste_plates
 from vision.training.wear import wear
 from vision.types import Image
@@ -289,7 +289,7 @@ def _sizes(picture: Image) -> tuple[Image, ...]:
 
 
 def _read(path: Path) -> Image:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    picture = cv2.imread(str(path), AS_STORED)
     if picture is None:
         raise ValueError(f"cannot read training picture {path}")
     return picture  # type: ignore[return-value]

@@ -172,14 +172,14 @@ def _measure(
         mounted = mounted_plates(plates, scenes, [pipeline.detector], seed=0)
         result.mounted = by_source(
             _judged(plate.source, plate.name, plate.text, read, frozenset())
-            for plate, _, read in _read(pipeline.reader, mounted)
+            for plate, _, read in read_plates(pipeline.reader, mounted)
         )
     result.slices = by_group(judged, lambda one: one.slices)
 
 
 def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPlate]) -> list[Judged]:
     judged, regions = [], []
-    for plate, crop, read in _read(reader, plates):
+    for plate, crop, read in read_plates(reader, plates):
         width, height = np.ptp(plate.corners, axis=0)
         names = slices_of(crop, float(width), float(height), None) | _country(plate.country)
         judged.append(_judged(plate.source, plate.name, plate.text, read, names))
@@ -194,7 +194,7 @@ def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPla
     return judged
 
 
-def _read(reader: Reader, plates: Sequence[RealPlate]) -> Iterator[tuple[RealPlate, Image, PlateText]]:
+def read_plates(reader: Reader, plates: Sequence[RealPlate]) -> Iterator[tuple[RealPlate, Image, PlateText]]:
     """Every plate with its crop and what the reader says of it."""
     for begin in range(0, len(plates), _BATCH):
         part = plates[begin : begin + _BATCH]
@@ -214,12 +214,14 @@ def _judged(source: str, image: str, truth: str, read: PlateText, slices: frozen
 def _measure_pipeline(result: Evaluation, pipeline: PlatePipeline, scenes: Sequence[Scene]) -> list[Judged]:
     judged: list[Judged] = []
     images: dict[str, int] = {}
+    mended = with_extras(scenes, TEST_SLIPS if result.split == "test" else VAL_SLIPS)
     pipeline.stats = PipelineStats()
     for begin in range(0, len(scenes), 8):
-        part = scenes[begin : begin + 8]
-        for scene, results in zip(part, pipeline.read([read_picture(scene) for scene in part]), strict=True):
+        part = slice(begin, begin + 8)
+        read = pipeline.read([read_picture(scene) for scene in scenes[part]])
+        for scene, whole, results in zip(scenes[part], mended[part], read, strict=True):
             judged += judge_scene(scene, results)
-            result.extras += extra_results(scene, results)
+            result.extras += extra_results(scene, whole, results)
             for name in (scene.source, "all"):
                 images[name] = images.get(name, 0) + 1
     result.end_to_end = by_source(judged)
@@ -251,12 +253,14 @@ def _judge_plate(scene: Scene, label: PlateLabel, results: Sequence[PlateResult]
     return _judged(scene.source, name, truth, nearest.text, names)
 
 
-def extra_results(scene: Scene, results: Sequence[PlateResult]) -> list[ExtraResult]:
-    """Results with a text at no annotated place; annotated plates without text excuse theirs, too."""
-    annotated = _boxes(scene)
+def extra_results(scene: Scene, mended: Scene, results: Sequence[PlateResult]) -> list[ExtraResult]:
+    """Results with a text at no annotated place; annotated plates without text excuse theirs, too.
+
+    `mended` is the scene with the plates that a person has looked at since.
+    """
+    annotated, seen = _boxes(scene), _boxes(mended)
     if not annotated:
         return []
-    seen = _boxes(with_extras([scene], TEST_SLIPS if scene.split == "test" else VAL_SLIPS)[0])
     return [
         ExtraResult(
             scene.source,

@@ -16,7 +16,7 @@ import numpy as np
 
 from vision.detector import TorchDetector
 from vision.registry import find_model
-from vision.training.data import Scene, Split, load_scenes, open_test
+from vision.training.data import AS_STORED, Scene, Split, load_scenes, open_test
 from vision.training.detector_extras import VAL_SLIPS, with_extras
 from vision.types import Detection, Detector, Image
 
@@ -179,7 +179,7 @@ def iou(a: Box, b: Box) -> float:
 
 def read_picture(scene: Scene) -> Image:
     """The scene's picture as stored: the annotation does not know of EXIF."""
-    picture = cv2.imread(str(scene.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    picture = cv2.imread(str(scene.image), AS_STORED)
     if picture is None:
         raise ValueError(f"cannot decode {scene.image}")
     return picture  # type: ignore[return-value]

@@ -17,12 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision.training.data import DEFAULT_ROOT, DataError, Split, manifest_rows
+from vision.training.data import AS_STORED, DEFAULT_ROOT, DataError, Split, manifest_rows
 from vision.types import Image
 
 log = logging.getLogger(__name__)
 
-_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # the annotation does not know of EXIF
 _SAMPLED = 60
 """Pictures that a step is tried on before all are written."""
 MANIFESTS = ("scenes.jsonl", "crops.jsonl")
@@ -113,7 +112,7 @@ def _write(folder: Path, out: Path, rows: dict[str, list[dict[str, Any]]], step:
 
 def shrink(data: bytes, step: Step) -> tuple[bytes, float]:
     """A compressed picture after a step, and its size relative to what it was; itself where that is no larger."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
     if picture is None:
         raise DataError("a picture of the pack cannot be decoded")
     scale = min(1.0, step.side / max(picture.shape[:2]))

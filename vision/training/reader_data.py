@@ -15,7 +15,7 @@ from vision.alphabet import SYMBOLS
 from vision.plates import REGIONS
 from vision.plates.us_states import STATES
 from vision.rectify import MARGIN, box_corners, rectify
-from vision.training.data import Licence, TestOpening, load_crops, load_scenes
+from vision.training.data import AS_STORED, Licence, TestOpening, load_crops, load_scenes
 from vision.training.evaluate_detector import iou
 from vision.training.reader_extras import plates_of, text_of
 from vision.training.splicing import Gaps, splice
@@ -24,7 +24,6 @@ from vision.types import Detector, Image, box_of
 
 Split = str
 UNKNOWN_REGION = -1
-_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # the annotation does not know of EXIF
 _STATE_CODES = {"".join(filter(str.isalpha, facts[0])).upper(): code for code, facts in STATES.items()}
 _CONTEXT = 0.35
 """How much of a scene around a plate is kept, as a fraction of the plate's size."""
@@ -68,7 +67,7 @@ class RealPlate:
     def picture(self) -> Image:
         if self.pixels is not None:
             return self.pixels
-        decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), _AS_STORED)
+        decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), AS_STORED)
         if decoded is None:
             raise ValueError(f"{self.name} is not a picture that can be decoded")
         return np.asarray(decoded, np.uint8)
@@ -96,14 +95,14 @@ def load_real_plates(
         if text is None or not _readable(text):
             continue
         data = crop.image.read_bytes()
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
         if picture is None:
             raise ValueError(f"{crop.image} is not a picture that can be decoded")
         corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
         plates.append(RealPlate(data, corners, text, crop.source, crop.country, crop.image.name, 0.0))
     for scene in load_scenes(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
         wanted = [p for p in plates_of(scene) if p.label.box and _readable(p.label.text or "")]
-        image = cv2.imread(str(scene.image), _AS_STORED) if wanted else None
+        image = cv2.imread(str(scene.image), AS_STORED) if wanted else None
         for plate in wanted:
             if image is None or plate.label.box is None or plate.label.text is None:
                 raise ValueError(f"{scene.image} is not a picture that can be decoded")
@@ -152,7 +151,7 @@ def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> 
             out.append(())
             continue
         if plate.scene != scene:
-            scene, image = plate.scene, cv2.imread(str(plate.scene), _AS_STORED)
+            scene, image = plate.scene, cv2.imread(str(plate.scene), AS_STORED)
             found = [one for detector in detectors for one in detector.detect([np.asarray(image, np.uint8)])[0]]
         box = box_of(plate.corners)
         moved = [in_part(one.corners, plate.place) for one in found]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 
+from vision.training.data import AS_STORED
 from vision.training.evaluate import Evaluation, ExtraResult
 from vision.training.judging import Judged
 from vision.types import Image
@@ -70,9 +71,7 @@ def _extra_figure(one: ExtraResult, where: Mapping[str, Path]) -> str:
 
 def _picture(name: str, where: Mapping[str, Path]) -> Image | None:
     path = where.get(name)
-    # as it was read: the boxes do not know of EXIF
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return None if path is None else cv2.imread(str(path), flags)  # type: ignore[return-value]
+    return None if path is None else cv2.imread(str(path), AS_STORED)  # type: ignore[return-value]
 
 
 def _shown(about: str, picture: Image | None) -> str:

@@ -26,7 +26,7 @@ from vision.runtime_onnx import FILES, OnnxDetector, OnnxEngine, OnnxReader, ses
 from vision.runtime_openvino import Session
 from vision.training.calibrate import crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, Scene, load_scenes
-from vision.training.evaluate import judge_scene
+from vision.training.evaluate import judge_scene, read_plates
 from vision.training.evaluate_detector import read_picture
 from vision.training.evaluate_reader import ValSet, load_val
 from vision.training.export import Recipe, export_detector, export_reader, quantise
@@ -74,8 +74,7 @@ class _Trial:
         pipeline = PlatePipeline(finds, reads, "trial")
         judged = [one for scene, image in self.scenes for one in judge_scene(scene, pipeline.read([image])[0])]
         mounted = mounted_plates(self.crops, self.places, [finds], seed=0)
-        texts = reads.read([real_crop(plate, reads.crop_size) for plate in mounted]) if mounted else []
-        right = sum(one.plate == plate.text for one, plate in zip(texts, mounted, strict=True))
+        right = sum(read.plate == plate.text for plate, _, read in read_plates(reads, mounted))
         return 100 * (sum(one.strict for one in judged) + right) / max(1, len(judged) + len(self.crops))
 
 
