@@ -6,7 +6,7 @@ Layout of the folder:
                               width, height
     camera-01/000000.jpg ...  or video.mp4, then each line also has `index`, the picture's number in the film
     truth.jsonl               one line a pass (`cameras.simulator.truth` defines a pass)
-    truth_frames.jsonl        one line per frame and plate: corners, visible, height_px, occluded
+    truth_frames.jsonl        one line per frame and plate: corners, in_view, visible, height_px, occluded
     drive.json                what the drive was made of
 """
 

@@ -12,7 +12,7 @@ from cameras.simulator.geometry import Camera, Floats, View, quad_height
 from cameras.simulator.light import Conditions, light_for
 from cameras.simulator.plates import paint_plate, plate_corners
 from cameras.simulator.route import Pose
-from cameras.simulator.sightline import CELL_PX, contrast, fill_inside, hidden_share, inside, turned_away
+from cameras.simulator.sightline import CELL_PX, contrast, fill_inside, hidden_share, part_inside, turned_away
 from cameras.simulator.stage import Stage
 from cameras.simulator.truth import (
     MAX_HIDDEN,
@@ -21,6 +21,7 @@ from cameras.simulator.truth import (
     MAX_TURN_DEG,
     MIN_CONTRAST,
     MIN_LEGIBLE_PX,
+    MIN_PART,
     MIN_TOLD_PX,
     MIN_VISIBLE_PX,
     Observation,
@@ -263,12 +264,14 @@ class CameraView:
     def _observe(self, plate: _PlateSeen, info: FrameInfo) -> Observation:
         """What is true of a plate, judged in the finished picture."""
         wearer, actor = self._world.wearers[plate.actor], self._world.traffic.actors[plate.actor]
-        visible = (
-            inside(plate.corners, (self._camera.width, self._camera.height))
+        part = part_inside(plate.corners, (self._camera.width, self._camera.height))
+        in_view = (
+            part >= MIN_PART
             and plate.turned <= MAX_TURN_DEG
             and plate.height >= MIN_VISIBLE_PX
             and plate.hidden <= MAX_HIDDEN
         )
+        visible = in_view and part == 1.0
         levels = contrast(self._canvas, plate.corners) if visible else 0.0
         covered = wearer.cover == "opaque"
         legible = (
@@ -292,6 +295,7 @@ class CameraView:
             corners=plate.corners,
             height_px=plate.height,
             occluded=plate.hidden,
+            in_view=in_view,
             visible=visible,
             legible=legible,
             covered=covered,

@@ -62,10 +62,11 @@ def hidden_share(corners: Floats, mine: Placed, everyone: Iterable[Placed]) -> f
     return 1.0 - int(mask.sum()) / max(whole, 1)
 
 
-def inside(corners: Floats, size: tuple[int, int]) -> bool:
-    """True when all corners lie in a picture of `size` (width, height)."""
+def part_inside(corners: Floats, size: tuple[int, int]) -> float:
+    """How much of the box around the corners lies in a picture of `size` (width, height), 0..1: 1 where all do."""
     low, high = corners.min(axis=0), corners.max(axis=0)
-    return bool(low[0] >= 0 and low[1] >= 0 and high[0] <= size[0] - 1 and high[1] <= size[1] - 1)
+    seen = np.clip(high, 0, np.array(size) - 1) - np.clip(low, 0, np.array(size) - 1)
+    return float((seen / np.maximum(high - low, 1e-6)).prod())
 
 
 def contrast(picture: NDArray[np.uint8], corners: Floats) -> float:

@@ -4,11 +4,12 @@ A pass is one vehicle's plate in view of one camera: it begins with the first fr
 ends with the last one before the plate is out of view for more than PASS_GAP_MS. The same vehicle coming back later is
 a new pass. Front and rear plate of one vehicle belong to the same pass when no such gap lies between.
 
-Visible: wholly inside the picture, turned towards the camera by less than MAX_TURN_DEG, at least MIN_VISIBLE_PX high,
-and at most MAX_HIDDEN of it behind something. Legible: visible, at least MIN_LEGIBLE_PX high, at most
-MAX_HIDDEN_LEGIBLE hidden, not under an opaque cover or so much dirt that characters are gone, not smeared by motion
-over more than a stroke's width, and with at least MIN_CONTRAST grey levels of contrast left in the picture (before the
-encoder). `covered` says that an opaque cover hides the plate.
+In view: visible, or no worse than that but for the picture's edge, with at least MIN_PART of it inside: a vehicle that
+waits at the edge has not left. Visible: wholly inside the picture, turned towards the camera by less than MAX_TURN_DEG,
+at least MIN_VISIBLE_PX high, and at most MAX_HIDDEN of it behind something. Legible: visible, at least MIN_LEGIBLE_PX
+high, at most MAX_HIDDEN_LEGIBLE hidden, not under an opaque cover or so much dirt that characters are gone, not smeared
+by motion over more than a stroke's width, and with at least MIN_CONTRAST grey levels of contrast left in the picture
+(before the encoder). `covered` says that an opaque cover hides the plate.
 """
 
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ MIN_VISIBLE_PX = 4.0
 MIN_LEGIBLE_PX = 14.0
 MAX_HIDDEN = 0.5
 MAX_HIDDEN_LEGIBLE = 0.05
+MIN_PART = 0.25
 MAX_TURN_DEG = 72.0
 MIN_CONTRAST = 12.0
 """Standard deviation of grey levels on the recorded plate: below it, night, glare, dirt or a drop has swallowed it."""
@@ -47,6 +49,7 @@ class Observation:
     corners: Floats
     height_px: float
     occluded: float
+    in_view: bool
     visible: bool
     legible: bool
     covered: bool
@@ -65,6 +68,7 @@ class Observation:
             "region": self.region,
             "end": self.end,
             "corners": [[round(float(x), 2), round(float(y), 2)] for x, y in self.corners],
+            "in_view": self.in_view,
             "visible": self.visible,
             "legible": self.legible,
             "height_px": round(self.height_px, 2),
@@ -79,6 +83,7 @@ class Observation:
 class _Pass:
     first: Observation
     last: Observation
+    in_view_at: int = 0
     frames: int = 0
     legible: int = 0
     highest: float = 0.0
@@ -124,13 +129,17 @@ def passes(observations: Iterable[Observation], order: tuple[str, ...]) -> list[
     open_passes: dict[tuple[str, str], _Pass] = {}
     done: list[_Pass] = []
     for seen in observations:
-        if not seen.visible:
-            continue
         key = (seen.camera_id, seen.vehicle_id)
         current = open_passes.get(key)
-        if current is None or seen.captured_at - current.last.captured_at > PASS_GAP_MS:
-            current = open_passes[key] = _Pass(seen, seen)
-            done.append(current)
-        current.add(seen)
+        if current is not None and seen.captured_at - current.in_view_at > PASS_GAP_MS:
+            del open_passes[key]
+            current = None
+        if seen.visible:
+            if current is None:
+                current = open_passes[key] = _Pass(seen, seen)
+                done.append(current)
+            current.add(seen)
+        if current is not None and seen.in_view:
+            current.in_view_at = seen.captured_at
     done.sort(key=lambda p: (p.first.camera_id, p.first.captured_at, p.first.vehicle_id))
     return [p.row(order) for p in done]

@@ -70,7 +70,11 @@ def test_corners_run_clockwise_from_the_top_left_and_height_fits(watched: list[O
 
 def test_visible_and_legible_mean_what_they_say(watched: list[Observation]) -> None:
     for seen in watched:
+        if seen.in_view and not seen.visible:
+            assert (seen.corners < 0).any() or (seen.corners > np.array(SIZE) - 1).any()
+            assert seen.corners.max(axis=0).min() > 0
         if seen.visible:
+            assert seen.in_view
             assert (seen.corners >= 0).all()
             assert (seen.corners <= np.array(SIZE) - 1).all()
             assert seen.occluded <= 0.5
@@ -80,6 +84,7 @@ def test_visible_and_legible_mean_what_they_say(watched: list[Observation]) -> N
             assert seen.height_px >= 14
             assert seen.contrast >= 12
     assert any(s.legible for s in watched)
+    assert any(s.in_view and not s.visible for s in watched)
     assert any(s.occluded > 0.5 and not s.visible for s in watched)
 
 
@@ -89,10 +94,12 @@ def test_plate_sizes_are_those_of_a_dash_cam(watched: list[Observation]) -> None
     assert np.median([s.height_px for s in watched]) < 14
 
 
-def observation(at: int, *, visible: bool = True, vehicle: str = "v1", height: float = 20.0) -> Observation:
+def observation(
+    at: int, *, visible: bool = True, in_view: bool | None = None, vehicle: str = "v1", height: float = 20.0
+) -> Observation:
     return Observation(
         "camera-01", at // 200, at, vehicle, "AB123", "DE", "hatch", "rear", np.zeros((4, 2), np.float32),
-        height, 0.0, visible, visible, False, ("sun",), 0.0, 50.0,
+        height, 0.0, visible if in_view is None else in_view, visible, visible, False, ("sun",), 0.0, 50.0,
     )  # fmt: skip
 
 
@@ -105,8 +112,25 @@ def test_a_pass_ends_after_a_gap_and_coming_back_is_a_new_one() -> None:
     ]
 
 
+def test_a_vehicle_that_waits_at_the_edge_of_the_picture_has_not_left() -> None:
+    waits = range(200, 3 * PASS_GAP_MS, 200)
+    seen = [
+        observation(0),
+        *(observation(t, visible=False, in_view=True) for t in waits),
+        observation(3 * PASS_GAP_MS),
+        *(observation(3 * PASS_GAP_MS + t, visible=False) for t in waits),
+        observation(6 * PASS_GAP_MS),
+    ]
+    rows = passes(seen, ("sun",))
+    assert [(r["first_seen"], r["last_seen"], r["frames_visible"]) for r in rows] == [
+        (0, 3 * PASS_GAP_MS, 2),
+        (6 * PASS_GAP_MS, 6 * PASS_GAP_MS, 1),
+    ]
+
+
 def test_what_is_not_visible_makes_no_pass() -> None:
     assert passes([observation(0, visible=False)], ("sun",)) == []
+    assert passes([observation(0, visible=False, in_view=True)], ("sun",)) == []
 
 
 def test_passes_agree_with_the_frames(watched: list[Observation]) -> None:
