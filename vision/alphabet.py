@@ -16,6 +16,10 @@ SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 """Symbol k is class k + 1."""
 BLANK = 0
 TEMPERATURE = 1.0
+CANDIDATES = 5
+"""Texts that a read lists."""
+_BEAM = 8
+"""Beginnings that the search goes on with."""
 _AGREEMENT = 1.4
 _INDEX = {symbol: k + 1 for k, symbol in enumerate(SYMBOLS)}
 
@@ -57,7 +61,7 @@ def greedy(logits: NDArray[np.floating]) -> str:
     return "".join(SYMBOLS[k - 1] for k in best[keep])
 
 
-def beam_search(probs: Probabilities, width: int = 8, prune: float = 1e-3) -> list[tuple[str, float]]:
+def beam_search(probs: Probabilities, width: int = _BEAM, prune: float = 1e-3) -> list[tuple[str, float]]:
     """The likeliest texts and their probabilities, best first.
 
     `prune` leaves out symbols below that probability at a step, and beginnings that are `prune` squared times as likely
@@ -225,8 +229,7 @@ def decode(
     logits: NDArray[np.floating],
     *,
     temperature: float = TEMPERATURE,
-    width: int = 8,
-    candidates: int = 5,
+    candidates: int = CANDIDATES,
     weigh: Callable[[str], float] | None = None,
 ) -> Decoded:
     """Logits of one plate, T x 37, to its text, candidates and character probabilities.
@@ -237,6 +240,7 @@ def decode(
     to others (see `vision.formats`); all texts stay candidates. An empty text means that nothing was seen.
     """
     views = [softmax(view, temperature) for view in (logits if logits.ndim == 3 else logits[None])]
+    width = max(_BEAM, candidates + 3)
     found = [dict(beam_search(probs, width)) for probs in views]
     texts = list(found[0].items()) if len(found) == 1 else _mean(found)
     if weigh is not None and len(texts) > 1:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vision import lcnet
-from vision.alphabet import BLANK, SYMBOLS, Decoded, decode
+from vision.alphabet import BLANK, CANDIDATES, SYMBOLS, Decoded, decode
 from vision.device import Placement, place
 from vision.formats import format_prior
 from vision.graphs import Replayed
@@ -266,9 +266,14 @@ class RowReader:
                 out.legible.float().sigmoid().cpu().numpy(),
             )
 
-    def _decode(self, logits: Floats, odds: Floats) -> Decoded:
+    def candidates(self, crop: Image, count: int) -> tuple[tuple[str, float], ...]:
+        """The `count` likeliest texts of one crop with their probabilities, from one look: more than `read` lists."""
+        logits, odds, _ = self.look([crop])
+        return self._decode(logits[0], odds[0], count).candidates
+
+    def _decode(self, logits: Floats, odds: Floats, count: int = CANDIDATES) -> Decoded:
         weigh = format_prior(self.regions, odds) if self.regions else None
-        return decode(logits, temperature=self.temperature, weigh=weigh)
+        return decode(logits, temperature=self.temperature, candidates=count, weigh=weigh)
 
     def _text(self, found: Decoded, odds: Floats, legible: float) -> PlateText:
         best = int(odds.argmax()) if self.regions else -1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True)
 @click.option("--purpose", default="", help="Why test is opened; it is logged.")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="The pack of photographs.")
-@click.option("--baseline", is_flag=True, help="A classical reader beside the model.")
+@click.option("--baseline", is_flag=True, help="A classical reader and the most frequent text beside the model.")
 @click.option("--page", type=click.Path(path_type=Path), help="Write a page with a picture of every failure.")
 @click.option(
     "--drive",
@@ -38,7 +38,6 @@ def evaluate(
     """Measure the installed models on real photographs that they never saw, or on simulated drives."""
     from fleet.rooms import load_pipeline
     from fleet.settings import load_settings
-    from vision.training.data import DEFAULT_ROOT
     from vision.training.evaluate import evaluate as measure
     from vision.training.report_page import write_page
 
@@ -58,10 +57,10 @@ def evaluate(
         show=None if as_json else click.echo,
     )
     if page:
-        write_page(result, [data or DEFAULT_ROOT], page)
+        write_page(result, page)
         click.echo(f"page with {len(result.failures) + len(result.missed)} failures: {page}", err=True)
     if as_json:
-        print_json(msgspec.to_builtins(result))
+        print_json(msgspec.to_builtins(result, enc_hook=str))
 
 
 def _evaluate_drives(drives: tuple[Path, ...], pipeline: "PlatePipeline", as_json: bool) -> None:

@@ -1,5 +1,7 @@
 """The classical reader reads clean invented plates; intervals and folds are what their definitions say."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def test_an_interval_holds_its_share_and_narrows_with_more_plates() -> None:
 
 
 def test_figures_of_a_source() -> None:
-    plates = [Judged("a", "1", "AB0", "ABO", 0.9, top10=True), Judged("a", "2", "AB1", "", found=False)]
+    plates = [Judged("a", Path("1"), "AB0", "ABO", 0.9, top10=True), Judged("a", Path("2"), "AB1", "", found=False)]
     row = by_source(plates)["a"]
     assert (row["plates"], row["strict"], row["folded"], row["top10"], row["found"]) == (2, 0.0, 50.0, 50.0, 50.0)
     assert row["character_errors"] == pytest.approx(100 * 4 / 6, abs=0.01)

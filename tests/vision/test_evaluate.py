@@ -12,9 +12,13 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
+from vision.alphabet import SYMBOLS
+from vision.device import Placement
 from vision.pipeline import PlatePipeline
 from vision.plates import plate_with_text, render_plate
+from vision.reader import CROP_SIZE, ReaderOutput, RowReader
 from vision.training.data import DataError, load_scenes
 from vision.training.evaluate import evaluate
 from vision.training.evaluate_detector import read_picture
@@ -92,7 +96,11 @@ def test_the_sums_are_right(pack: Path) -> None:
     assert (whole["strict"], whole["folded"], whole["found"]) == (33.3, 66.7, 66.7)
     assert (whole["extra_per_100"], whole["wrong_per_100"]) == (33.3, 33.3)
     (extra,) = result.extras
-    assert (extra.image, extra.text, extra.box, extra.plate_seen) == ("0.png", "BO1XYZ", (40, 20, 200, 43), False)
+    assert (extra.image.name, extra.text, extra.box, extra.plate_seen) == ("0.png", "BO1XYZ", (40, 20, 200, 43), False)
+    # the detector finds the plates of two pictures, and one that is not there in the first
+    found = {"images": 3, "plates": 3, "recall": 66.7, "precision": 66.7, "false_per_100": 33.3, "mean_iou": 1.0}
+    assert result.detector["all"] == result.detector_mended["all"] == found
+    assert result.slices["as H.264, rate factor 38"]["plates"] == 3
     assert set(result.milliseconds) == {"detect", "rectify", "read"}
     assert any("robertlucian" in line for line in lines)
     assert result.slices["country RO"]["plates"] == 3
@@ -107,6 +115,7 @@ def test_a_plate_that_nobody_annotated_is_no_wrong_result(pack: Path, monkeypatc
     monkeypatch.setattr("vision.training.evaluate.VAL_SLIPS", slips)
     result = evaluate("val", pipeline=_pipeline(), root=pack, show=None)
     assert [extra.plate_seen for extra in result.extras] == [True]
+    assert (result.detector["all"]["precision"], result.detector_mended["all"]["precision"]) == (66.7, 100.0)
     whole = result.end_to_end["all"]
     assert (whole["extra_per_100"], whole["wrong_per_100"]) == (33.3, 0.0)
     assert whole["found"] == 66.7
@@ -132,7 +141,7 @@ def test_crops_are_judged_on_cars(pack_with_crops: Path) -> None:
 
 def test_what_a_variant_loses_is_of_pictures_and_of_crops_on_cars(pack_with_crops: Path) -> None:
     scenes = load_scenes("val", root=pack_with_crops)
-    crops = [plate for plate in load_real_plates("val", root=pack_with_crops) if plate.scene is None]
+    crops = [plate for plate in load_real_plates("val", root=pack_with_crops) if plate.place is None]
     seen: Any = [(scene, read_picture(scene)) for scene in scenes]
     nothing: Any = None
     detector: Any = _FixedDetector()
@@ -142,16 +151,64 @@ def test_what_a_variant_loses_is_of_pictures_and_of_crops_on_cars(pack_with_crop
     assert trial.strict() == pytest.approx(100 * 1 / 5)
 
 
+def test_the_baselines_stand_beside_the_model(pack_with_crops: Path) -> None:
+    rows = [json.loads(line) for line in (pack_with_crops / "crops.jsonl").read_text().splitlines()]
+    train = [row | {"split": "train", "text": text} for row, text in zip(rows, ("KZY1758", "KZY1758"), strict=True)]
+    (pack_with_crops / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows + train))
+    lines: list[str] = []
+    result = evaluate("val", pipeline=_pipeline(), root=pack_with_crops, baseline=True, show=lines.append)
+    assert result.simple["all"]["plates"] == 5
+    assert (result.majority, result.majority_right) == ("KZY1758", 20.0)
+    assert any("KZY1758, is right in 20.0 %" in line for line in lines)
+
+
+def test_ten_candidates_are_looked_at_where_the_reader_can_list_them(pack: Path) -> None:
+    logits = np.full((9, 37), -8.0, np.float32)
+    for place, sign in enumerate("B01XYZ"):
+        logits[place + 1, SYMBOLS.index(sign) + 1] = 8.0
+    logits[0, 0] = logits[7:, 0] = 8.0
+    # the zero is read as an O or one of six others rather than as what it is
+    for k, sign in enumerate("OQDCGU8"):
+        logits[2, SYMBOLS.index(sign) + 1] = 9.0 - 0.1 * k
+
+    def network(crops: torch.Tensor) -> ReaderOutput:
+        count = len(crops)
+        return ReaderOutput(torch.tensor(logits).expand(count, -1, -1), torch.zeros(count, 0), torch.ones(count))
+
+    reader = RowReader(network, (), Placement(torch.device("cpu"), torch.float32))
+    crop = np.zeros((*CROP_SIZE, 3), np.uint8)
+    assert len(reader.read([crop], [False])[0].candidates) == 5
+    result = evaluate("val", pipeline=PlatePipeline(_FixedDetector(), reader, "fixed"), root=pack, show=None)
+    assert (result.reader["all"]["strict"], result.reader["all"]["top10"]) == (0.0, 33.3)
+    assert result.end_to_end["all"]["top10"] == 33.3
+
+
 def test_the_page_shows_every_failure(pack: Path, tmp_path: Path) -> None:
-    result = evaluate("val", pipeline=_pipeline(), root=pack, baseline=True, show=None)
-    assert result.simple["all"]["plates"] == 3
-    write_page(result, [pack], tmp_path / "pages" / "val.html")
+    result = evaluate("val", pipeline=_pipeline(), root=pack, show=None)
+    write_page(result, tmp_path / "pages" / "val.html")
     page = (tmp_path / "pages" / "val.html").read_text()
     assert page.count("<figure>") == len(result.failures) + len(result.missed) + len(result.extras) == 5
     assert page.count("data:image/jpeg") == 5
     assert "0.png [40, 20, 200, 43]: BO1XYZ, 80 %; no plate that anybody has seen" in page
     assert "B01XYZ read as BO1XYZ, 80 %" in page
     assert "IF99QQQ read as not found" in page
+
+
+def test_the_page_shows_the_picture_that_was_read_and_no_namesake(pack: Path, tmp_path: Path) -> None:
+    for folder, level in (("a", 40), ("b", 200)):
+        (pack / folder).mkdir()
+        cv2.imwrite(str(pack / folder / "0.png"), np.full((240, 400, 3), level, np.uint8))
+    rows = (pack / "scenes.jsonl").read_text().splitlines()
+    (pack / "scenes.jsonl").write_text(rows[0].replace('"0.png"', '"a/0.png"') + "\n")
+    result = evaluate("val", pipeline=_pipeline(), root=pack, show=None)
+    write_page(result, tmp_path / "val.html")
+    pictures = re.findall(r"base64,([^\"]+)", (tmp_path / "val.html").read_text())
+    levels = [np.median(np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(one))))) for one in pictures]
+    assert levels
+    assert all(abs(level - 40) < 4 for level in levels)
+    # a misread plate fills the picture, with a rim of a fifth of its width
+    sizes = [PIL.Image.open(io.BytesIO(base64.b64decode(one))).size for one in pictures]
+    assert sizes[0] == (280, 123)
 
 
 def test_the_page_shows_pictures_as_they_were_read(pack: Path, tmp_path: Path) -> None:
@@ -162,7 +219,7 @@ def test_the_page_shows_pictures_as_they_were_read(pack: Path, tmp_path: Path) -
     assert turned is not None
     assert turned.shape == (400, 240, 3)
     result = evaluate("val", pipeline=_pipeline(), root=pack, show=None)
-    write_page(result, [pack], tmp_path / "val.html")
+    write_page(result, tmp_path / "val.html")
     pictures = re.findall(r"base64,([^\"]+)", (tmp_path / "val.html").read_text())
     sizes = [PIL.Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures]
     assert len(sizes) == 5

@@ -8,7 +8,7 @@ import pytest
 
 from vision.training.data import DEFAULT_ROOT, PlateLabel, Scene
 from vision.training.detector_extras import EXTRAS, TEST_SLIPS, VAL_SLIPS
-from vision.training.evaluate_detector import average_precision, best_threshold, draw, iou, labelled, match, summarise
+from vision.training.evaluate_detector import average_precision, best_threshold, iou, labelled, match, summarise
 from vision.types import Detection
 
 
@@ -80,10 +80,3 @@ def test_scenes_without_boxes_are_not_judged() -> None:
     text_only = Scene(Path("y.jpg"), "nomeroff-examples", 9, 9, (PlateLabel(None, None, "AB1"),), None, "val")
     unlabelled = Scene(Path("z.jpg"), "chirag-anpr", 9, 9, None, None, "train")
     assert labelled([text_only, unlabelled, scene()]) == [scene()]
-
-
-def test_drawing_leaves_the_picture_alone() -> None:
-    picture = np.zeros((100, 200, 3), np.uint8)
-    drawn = draw(picture, [found(10, 10, 40, 10, 0.9)], [(60.0, 60.0, 20.0, 10.0)])
-    assert not picture.any()
-    assert drawn.any()

@@ -34,7 +34,7 @@ def _crop(text: str) -> RealPlate:
     picture = render_plate(plate_with_text(text, "US-NJ"), 60)
     corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
     data = cv2.imencode(".png", picture)[1].tobytes()
-    return RealPlate(data, corners, text, "openalpr-benchmarks-us-states", "US-NJ", f"{text}.png", 0.0)
+    return RealPlate(data, corners, text, "openalpr-benchmarks-us-states", "US-NJ", Path(f"{text}.png"), 0.0)
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def test_a_crop_lies_on_the_car_and_is_cut_where_it_is_seen(scene: Scene) -> Non
     for plate, shown in zip(mounted, detector.shown, strict=True):
         changed = np.argwhere((shown != street).any(axis=2))
         assert np.abs(changed.mean(axis=0) - (BOX[1] + BOX[3] / 2, BOX[0] + BOX[2] / 2)).max() < 8, "not over the box"
+        assert plate.place is not None
         left, top, scale = plate.place
         assert np.allclose(plate.corners, (box_corners(*box) + 0.5 - (left, top)) * scale - 0.5, atol=0.01)
         seen = real_crop(plate, (48, 144))
@@ -74,7 +75,7 @@ def test_the_same_seed_mounts_alike_and_another_does_not(scene: Scene) -> None:
 
 
 def test_what_is_not_seen_or_is_no_crop_is_left_out(scene: Scene) -> None:
-    of_a_scene = replace(_crop("AAA111"), scene=scene.image)
+    of_a_scene = replace(_crop("AAA111"), place=(0.0, 0.0, 1.0))
     assert mounted_plates([of_a_scene], [scene], [_Finds(BOX)], seed=1) == []
     assert mounted_plates([_crop("ABC123")], [scene], [_Finds((500.0, 300.0, 90.0, 40.0))], seed=1) == []
     bare = replace(scene, plates=())

@@ -283,7 +283,7 @@ def test_the_temperature_rises_with_the_share_of_wrong_texts(exported: tuple[Mod
 
     def fitted(wrong: int) -> dict[str, float]:
         truths = ["WRONG1" if k < wrong else text for k, text in enumerate(texts)]
-        plates = [RealPlate(b"", np.zeros((4, 2), np.float32), t, "drawn", None, "", 0.0) for t in truths]
+        plates = [RealPlate(b"", np.zeros((4, 2), np.float32), t, "drawn", None, Path(), 0.0) for t in truths]
         return variants.calibrated(reader, ValSet(plates, np.stack(crops)))
 
     sure, doubtful = fitted(0), fitted(16)

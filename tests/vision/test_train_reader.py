@@ -239,7 +239,7 @@ def _one_row(text: str, seed: int) -> tuple[RealPlate, np.ndarray]:
     """A drawn plate as if it were a photograph, and the reader's crop of it."""
     picture = render_plate(plate_with_text(text, "BR", seed), 60)
     corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
-    plate = RealPlate(b"", corners, text.replace("-", ""), "made", "BR", text, 0.0, picture)
+    plate = RealPlate(b"", corners, text.replace("-", ""), "made", "BR", Path(text), 0.0, picture)
     return plate, real_crop(plate, CROP_SIZE)
 
 

@@ -1,13 +1,14 @@
 """How well plates are read: a split of real photographs in, tables per source and per slice out.
 
-Three measures. *Reader*: plates cut at their annotated box, so only the reader can fail. *End to end*: whole pictures
-through `PlatePipeline`; an annotated plate counts when a result at its place (or, for a plate without a box, anywhere
-in the picture) has exactly its text. *Crops put on cars*: plates that no picture shows whole, see
-`vision.training.mounting`. `test` is opened here alone, and each opening is kept in `test_openings.jsonl`.
+Four measures. *Detector*: see `vision.training.evaluate_detector`. *Reader*: plates cut at their annotated box, so
+only the reader can fail. *End to end*: whole pictures through `PlatePipeline`; an annotated plate counts when a result
+at its place (or, for a plate without a box, anywhere in the picture) has exactly its text. *Crops put on cars*: plates
+that no picture shows whole, see `vision.training.mounting`. `test` is opened here alone, and each opening is kept in
+`test_openings.jsonl`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,35 @@ import numpy as np
 
 from vision.pipeline import PipelineStats, PlatePipeline
 from vision.plates import REGIONS
-from vision.training.baselines import simple_reader
+from vision.reader import RowReader
+from vision.training.baselines import majority, simple_reader
 from vision.training.calibrate import calibration_error
-from vision.training.data import TEST_LOG, Licence, PlateLabel, Scene, Split, TestOpening, load_scenes, open_test
+from vision.training.data import (
+    TEST_LOG,
+    Licence,
+    PlateLabel,
+    Scene,
+    Split,
+    TestOpening,
+    load_crops,
+    load_scenes,
+    open_test,
+)
 from vision.training.detector_extras import TEST_SLIPS, VAL_SLIPS, with_extras
-from vision.training.evaluate_detector import iou, read_picture
+from vision.training.evaluate_detector import iou, judge_mended, labelled, read_picture, rows, summarise
 from vision.training.judging import Judged, by_group, by_source, edit_distance
 from vision.training.mounting import mounted_plates
 from vision.training.reader_data import RealPlate, load_real_plates, real_crop, region_index
 from vision.training.slices import slices_of
+from vision.training.video_wear import h264
 from vision.types import Image, PlateResult, PlateText, Reader
 
 _SAME_PLACE = 0.25
 """IoU from which a result lies at an annotated plate: boxes of slanted plates are loose."""
 _BATCH = 64
+_LISTED = 10
+_RATES = (32, 38)
+"""H.264's constant rate factors that plates are read at as video: a dash cam's usual one, and a poor one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +52,7 @@ class ExtraResult:
     """A result with a text at no annotated place."""
 
     source: str
-    image: str
+    image: Path
     text: str
     confidence: float
     box: tuple[float, float, float, float]
@@ -51,6 +67,10 @@ class Evaluation:
 
     split: Split
     model: str
+    detector: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Source -> `evaluate_detector.summarise` at the detector's own threshold."""
+    detector_mended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The same by what a person has mended of the annotation since."""
     reader: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Source -> `judging.figures` on the annotated box."""
     end_to_end: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,9 +79,14 @@ class Evaluation:
     mounted: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Source -> `judging.figures` of its crops put on cars of the split, cut where the detector finds them there."""
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Slice -> `judging.figures`, end to end where there are whole pictures, else on the annotated box."""
+    """Slice -> `judging.figures`, end to end where there are whole pictures, else on the annotated box; those `as
+    H.264` are every plate on its annotated box after a video encoder (see `vision.training.video_wear`)."""
     simple: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Source -> the classical reader's figures on the annotated box; empty unless asked for."""
+    majority: str = ""
+    """The most frequent text of `train`; empty unless asked for."""
+    majority_right: float = 0.0
+    """How often that is right, percent."""
     region_right: float = 0.0
     """Share of plates of known country (or US state) whose region is named right, percent."""
     calibration_error: float = 0.0
@@ -86,10 +111,14 @@ class Evaluation:
     def lines(self) -> list[str]:
         """The tables for a person."""
         out = [f"split {self.split}, model {self.model}"]
+        if self.detector:
+            out += ["", "detector, by the annotation as it is", *rows(self.detector)]
+            out += ["", "detector, by the annotation as it was mended", *rows(self.detector_mended)]
         out += _table("reader on the annotated box", "source", self.reader)
         out.append(f"region right {self.region_right:.1f} %, calibration error {100 * self.calibration_error:.1f} %")
         if self.simple:
             out += _table("threshold, contours and nearest glyph on the annotated box", "source", self.simple)
+            out.append(f"the most frequent text of train, {self.majority}, is right in {self.majority_right:.1f} %")
         if self.end_to_end:
             out += _table("end to end", "source", self.end_to_end)
             if self.mounted:
@@ -162,19 +191,33 @@ def _measure(
         simple = simple_reader()
         texts = [simple(real_crop(plate, pipeline.reader.crop_size)) for plate in plates]
         pairs = zip(plates, texts, strict=True)
-        result.simple = by_source(Judged(p.source, p.name, p.text, text) for p, text in pairs)
+        result.simple = by_source(Judged(p.source, p.image, p.text, text, top10=text == p.text) for p, text in pairs)
+        result.majority = majority(_texts("train", root, licence))
+        result.majority_right = round(100 * float(np.mean([p.text == result.majority for p in plates])), 1)
     if end_to_end:
         scenes = load_scenes(result.split, root=root, licence=licence, opening=opening)
+        outcomes, mended = judge_mended(pipeline.detector, labelled(scenes), _slips(result.split))
+        result.detector, result.detector_mended = summarise(outcomes, 0.0), summarise(mended, 0.0)
         with_text = [scene for scene in scenes if any(plate.text for plate in scene.plates or ())]
         # a crop is never seen end to end: its slices are those of the annotated box
         whole = {scene.source for scene in with_text}
         judged = [one for one in judged if one.source not in whole] + _measure_pipeline(result, pipeline, with_text)
         mounted = mounted_plates(plates, scenes, [pipeline.detector], seed=0)
         result.mounted = by_source(
-            _judged(plate.source, plate.name, plate.text, read, frozenset())
-            for plate, _, read in read_plates(pipeline.reader, mounted)
+            _judged(plate, read, _among(pipeline.reader, crop, read, plate.text), frozenset())
+            for plate, crop, read in read_plates(pipeline.reader, mounted)
         )
-    result.slices = by_group(judged, lambda one: one.slices)
+    result.slices = by_group(judged + _read_as_video(pipeline.reader, plates), lambda one: one.slices)
+
+
+def _texts(split: Split, root: Path | None, licence: Licence) -> Iterator[str]:
+    for scene in load_scenes(split, root=root, licence=licence):
+        yield from (plate.text for plate in scene.plates or () if plate.text)
+    yield from (crop.text for crop in load_crops(split, root=root, licence=licence))
+
+
+def _slips(split: Split) -> Path:
+    return TEST_SLIPS if split == "test" else VAL_SLIPS
 
 
 def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPlate]) -> list[Judged]:
@@ -182,7 +225,7 @@ def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPla
     for plate, crop, read in read_plates(reader, plates):
         width, height = np.ptp(plate.corners, axis=0)
         names = slices_of(crop, float(width), float(height), None) | _country(plate.country)
-        judged.append(_judged(plate.source, plate.name, plate.text, read, names))
+        judged.append(_judged(plate, read, _among(reader, crop, read, plate.text), names))
         known = region_index(plate.country)
         if known >= 0:
             regions.append(read.region == REGIONS[known])
@@ -192,6 +235,18 @@ def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPla
     sure, right = np.array([one.confidence for one in judged]), np.array([one.strict for one in judged])
     result.calibration_error = calibration_error(sure, right)
     return judged
+
+
+def _read_as_video(reader: Reader, plates: Sequence[RealPlate]) -> list[Judged]:
+    """Every plate on its annotated box, after H.264."""
+    out = []
+    for rate in _RATES:
+        rng = np.random.default_rng(0)
+        worn = [replace(plate, pixels=h264(plate.picture(), rng, rate)) for plate in plates]
+        name = frozenset({f"as H.264, rate factor {rate}"})
+        for plate, crop, read in read_plates(reader, worn):
+            out.append(_judged(plate, read, _among(reader, crop, read, plate.text), name))
+    return out
 
 
 def read_plates(reader: Reader, plates: Sequence[RealPlate]) -> Iterator[tuple[RealPlate, Image, PlateText]]:
@@ -206,21 +261,29 @@ def _country(country: str | None) -> frozenset[str]:
     return frozenset({f"country {country.partition('-')[0]}"}) if country else frozenset()
 
 
-def _judged(source: str, image: str, truth: str, read: PlateText, slices: frozenset[str]) -> Judged:
-    top10 = truth in {text for text, _ in read.candidates[:10]} or read.plate == truth
-    return Judged(source, image, truth, read.plate, read.confidence, True, top10, slices)
+def _judged(plate: RealPlate, read: PlateText, top10: bool, slices: frozenset[str]) -> Judged:
+    return Judged(plate.source, plate.image, plate.text, read.plate, read.confidence, True, top10, slices, plate.box)
+
+
+def _among(reader: Reader, crop: Image, read: PlateText, truth: str) -> bool:
+    """Whether the truth is among the reader's ten likeliest texts; a reader that cannot list so many lists what it
+    can."""
+    listed = read.candidates
+    if truth not in dict(listed) and isinstance(reader, RowReader):
+        listed = reader.candidates(crop, _LISTED)
+    return truth == read.plate or truth in dict(listed)
 
 
 def _measure_pipeline(result: Evaluation, pipeline: PlatePipeline, scenes: Sequence[Scene]) -> list[Judged]:
     judged: list[Judged] = []
     images: dict[str, int] = {}
-    mended = with_extras(scenes, TEST_SLIPS if result.split == "test" else VAL_SLIPS)
+    mended = with_extras(scenes, _slips(result.split))
     pipeline.stats = PipelineStats()
     for begin in range(0, len(scenes), 8):
         part = slice(begin, begin + 8)
         read = pipeline.read([read_picture(scene) for scene in scenes[part]])
         for scene, whole, results in zip(scenes[part], mended[part], read, strict=True):
-            judged += judge_scene(scene, results)
+            judged += judge_scene(scene, results, pipeline.reader)
             result.extras += extra_results(scene, whole, results)
             for name in (scene.source, "all"):
                 images[name] = images.get(name, 0) + 1
@@ -236,21 +299,23 @@ def _measure_pipeline(result: Evaluation, pipeline: PlatePipeline, scenes: Seque
     return judged
 
 
-def judge_scene(scene: Scene, results: Sequence[PlateResult]) -> list[Judged]:
-    """The annotated plates with a text, each with the nearest text at its place."""
-    return [_judge_plate(scene, label, results) for label in scene.plates or () if label.text]
+def judge_scene(scene: Scene, results: Sequence[PlateResult], reader: Reader) -> list[Judged]:
+    """The annotated plates with a text, each with the nearest text at its place; `reader` is whose texts they are."""
+    return [_judge_plate(scene, label, results, reader) for label in scene.plates or () if label.text]
 
 
-def _judge_plate(scene: Scene, label: PlateLabel, results: Sequence[PlateResult]) -> Judged:
-    truth, name = label.text or "", scene.image.name
+def _judge_plate(scene: Scene, label: PlateLabel, results: Sequence[PlateResult], reader: Reader) -> Judged:
+    truth, image = label.text or "", scene.image
     at_place = [r for r in results if label.box is None or iou(r.detection.box, label.box) >= _SAME_PLACE]
     if not at_place:
         size = () if label.box is None else ("not found",)
-        return Judged(scene.source, name, truth, "", found=False, slices=frozenset(size) | _country(scene.country))
+        slices = frozenset(size) | _country(scene.country)
+        return Judged(scene.source, image, truth, "", found=False, slices=slices, box=label.box)
     nearest = min(at_place, key=lambda r: (edit_distance(r.text.plate, truth), -r.text.confidence))
     _, _, width, height = nearest.detection.box if label.box is None else label.box
     names = slices_of(nearest.crop, width, height, nearest.detection.corners) | _country(scene.country)
-    return _judged(scene.source, name, truth, nearest.text, names)
+    text, listed = nearest.text, _among(reader, nearest.crop, nearest.text, truth)
+    return Judged(scene.source, image, truth, text.plate, text.confidence, True, listed, names, label.box)
 
 
 def extra_results(scene: Scene, mended: Scene, results: Sequence[PlateResult]) -> list[ExtraResult]:
@@ -264,7 +329,7 @@ def extra_results(scene: Scene, mended: Scene, results: Sequence[PlateResult]) -
     return [
         ExtraResult(
             scene.source,
-            scene.image.name,
+            scene.image,
             one.text.plate,
             one.text.confidence,
             one.detection.box,

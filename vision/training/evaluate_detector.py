@@ -2,11 +2,12 @@
 
 A plate counts as found when a detection's upright box overlaps its own by at least half (IoU 0.5); each detection may
 find one plate. The others are "false boxes", but in sources whose annotation is partial many of them are real plates:
-beside the strict figures of val stand those with the plates and boxes that `val_slips.json` mends.
+beside the strict figures stand those with the plates and boxes that a person has looked at since
+(`vision.training.detector_extras`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision.detector import TorchDetector
-from vision.registry import find_model
-from vision.training.data import AS_STORED, Scene, Split, load_scenes, open_test
-from vision.training.detector_extras import VAL_SLIPS, with_extras
+from vision.training.data import AS_STORED, Scene
+from vision.training.detector_extras import with_extras
 from vision.types import Detection, Detector, Image
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
@@ -37,68 +36,27 @@ class Outcome:
     """Confidence and IoU of each detection that found a plate."""
 
 
-def evaluate(
-    split: Split = "val",
-    model: str = "default",
-    *,
-    root: Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int = 1,
-) -> dict[str, Any]:
-    """Recall and false boxes of a model at its own threshold on a split; opening `test` leaves a line in its log.
-
-    Raises `DataError`, `ModelError`, `DeviceError`.
-    """
-    found = find_model("detector", model)
-    detector = TorchDetector.from_model(found, device, precision, threads, threshold=0.05)
-    threshold = float(found.card["threshold"])
-    result: dict[str, Any] = {"model": found.version, "split": split, "threshold": threshold}
-    if split != "test":
-        seen: list[tuple[Scene, list[Detection]]] = []
-        scenes = labelled(load_scenes(split, root=root))
-        result |= _figures(judge(detector, scenes, lambda scene, plates: seen.append((scene, plates))), threshold)
-        mended = with_extras((scene for scene, _ in seen), VAL_SLIPS)
-        outcomes = [match(scene, plates) for scene, (_, plates) in zip(mended, seen, strict=True)]
-        return result | {"mended": _figures(outcomes, threshold)} if split == "val" else result
-    with open_test(f"detector {found.version}") as opening:
-        outcomes = judge(detector, labelled(load_scenes(split, root=root, opening=opening)))
-        result |= _figures(outcomes, threshold)
-        opening.result.update(result)
-    return result
-
-
-def _figures(outcomes: list[Outcome], threshold: float) -> dict[str, Any]:
-    return {
-        "average_precision": round(average_precision(outcomes), 4),
-        "sources": summarise(outcomes, threshold),
-        "curve": {str(level): _both(summarise(outcomes, level)["all"]) for level in THRESHOLDS},
-    }
-
-
-def _both(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("recall", "false_per_100")}
-
-
 def labelled(scenes: Iterable[Scene]) -> list[Scene]:
     """The scenes whose plates all have a box (or that are known to have none)."""
     return [s for s in scenes if s.plates is not None and all(p.box for p in s.plates)]
 
 
-def judge(
-    detector: Detector,
-    scenes: Sequence[Scene],
-    on_scene: Callable[[Scene, list[Detection]], None] | None = None,
-) -> list[Outcome]:
+def judge(detector: Detector, scenes: Sequence[Scene]) -> list[Outcome]:
     """Run the detector, at whatever threshold it has, over the scenes in batches of eight."""
-    outcomes = []
+    return [match(scene, found) for scene, found in _detected(detector, scenes)]
+
+
+def judge_mended(detector: Detector, scenes: Sequence[Scene], slips: Path) -> tuple[list[Outcome], list[Outcome]]:
+    """The same, and beside it by what the file `slips` mends of the annotation."""
+    seen = list(_detected(detector, scenes))
+    mended = zip(with_extras(scenes, slips), seen, strict=True)
+    return [match(scene, found) for scene, found in seen], [match(scene, found) for scene, (_, found) in mended]
+
+
+def _detected(detector: Detector, scenes: Sequence[Scene]) -> Iterator[tuple[Scene, list[Detection]]]:
     for begin in range(0, len(scenes), 8):
         part = scenes[begin : begin + 8]
-        for scene, found in zip(part, detector.detect([read_picture(scene) for scene in part]), strict=True):
-            if on_scene is not None:
-                on_scene(scene, found)
-            outcomes.append(match(scene, found))
-    return outcomes
+        yield from zip(part, detector.detect([read_picture(scene) for scene in part]), strict=True)
 
 
 def match(scene: Scene, detections: Sequence[Detection]) -> Outcome:
@@ -123,7 +81,7 @@ def match(scene: Scene, detections: Sequence[Detection]) -> Outcome:
 
 
 def summarise(outcomes: Sequence[Outcome], threshold: float) -> dict[str, dict[str, Any]]:
-    """Per source and for `all`: images, plates, recall (percent), false boxes per 100 images, mean IoU of the found."""
+    """Per source and for `all`: images, plates, recall and precision (percent), false boxes per 100 images, IoU."""
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         groups[outcome.source].append(outcome)
@@ -137,6 +95,7 @@ def summarise(outcomes: Sequence[Outcome], threshold: float) -> dict[str, dict[s
             "images": len(members),
             "plates": plates,
             "recall": round(100 * sum(passed) / plates, 1) if plates else None,
+            "precision": round(100 * sum(passed) / len(passed), 1) if passed else None,
             "false_per_100": round(100 * (len(passed) - sum(passed)) / len(members), 1),
             "mean_iou": round(float(np.mean(overlaps)), 3) if overlaps else None,
         }
@@ -185,26 +144,14 @@ def read_picture(scene: Scene) -> Image:
     return picture  # type: ignore[return-value]
 
 
-def draw(picture: Image, detections: Sequence[Detection], boxes: Sequence[Box] = ()) -> Image:
-    """A copy with annotated boxes in yellow, found corners in green (the first one marked) and confidences."""
-    picture = picture.copy()
-    for x, y, w, h in boxes:
-        cv2.rectangle(picture, (round(x), round(y)), (round(x + w), round(y + h)), (0, 255, 255), 1)
-    for detection in detections:
-        quad = np.round(detection.corners).astype(np.int32)
-        cv2.polylines(picture, [quad], True, (0, 255, 0), 1, cv2.LINE_AA)
-        cv2.circle(picture, (int(quad[0, 0]), int(quad[0, 1])), 2, (0, 0, 255), -1)
-        at = (int(quad[3, 0]), int(quad[3, 1]) + 12)
-        cv2.putText(picture, f"{detection.confidence:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 255, 0), 1)
-    return picture
-
-
 def rows(table: dict[str, dict[str, Any]]) -> Iterator[str]:
     """A table's lines for a person."""
-    yield f"{'source':32} {'images':>6} {'plates':>6} {'recall %':>8} {'false/100':>9} {'mean IoU':>8}"
+    heads = f"{'source':32} {'images':>6} {'plates':>6} {'recall %':>8} {'precision %':>11}"
+    yield f"{heads} {'false/100':>9} {'mean IoU':>8}"
     for source, row in table.items():
-        recall = "-" if row["recall"] is None else f"{row['recall']:.1f}"
+        recall, precision = ("-" if row[name] is None else f"{row[name]:.1f}" for name in ("recall", "precision"))
         overlap = "-" if row["mean_iou"] is None else f"{row['mean_iou']:.3f}"
         yield (
-            f"{source:32} {row['images']:6d} {row['plates']:6d} {recall:>8} {row['false_per_100']:9.1f} {overlap:>8}"
+            f"{source:32} {row['images']:6d} {row['plates']:6d} {recall:>8} {precision:>11} "
+            f"{row['false_per_100']:9.1f} {overlap:>8}"
         )

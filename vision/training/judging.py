@@ -7,6 +7,7 @@ had other plates of the same kind been photographed.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ class Judged:
     """One annotated plate and what came of it."""
 
     source: str
-    image: str
-    """The file, for lists of failures."""
+    image: Path
+    """The picture's file."""
     truth: str
     text: str
     """What was read; the nearest text where several lie at the plate's place, empty when nothing does."""
@@ -31,6 +32,8 @@ class Judged:
     top10: bool = False
     """Whether the truth is among the first ten candidates."""
     slices: frozenset[str] = field(default_factory=frozenset)
+    box: tuple[float, float, float, float] | None = None
+    """x, y, width, height of the plate in the picture's pixels; None where the whole picture is the plate."""
 
     @property
     def strict(self) -> bool:

@@ -41,7 +41,7 @@ def mounted_plates(
     ]
     pictures: dict[int, Image] = {}
     out: list[RealPlate] = []
-    crops = [plate for plate in plates if plate.scene is None] if places else []
+    crops = [plate for plate in plates if plate.place is None] if places else []
     for start in range(0, len(crops), _BATCH):
         part = crops[start : start + _BATCH]
         laid = []

@@ -51,25 +51,33 @@ class RealPlate:
     text: str
     source: str
     country: str | None
-    name: str
-    """The file, for lists of failures."""
+    image: Path
+    """The picture's file."""
     margin: float
     """What production would add around the corners: nothing for a picture that is itself a crop."""
     pixels: Image | None = None
     """The picture where it is at hand and not in `data`."""
-    scene: Path | None = None
-    """The whole picture that it was cut from."""
-    place: tuple[float, float, float] = (0.0, 0.0, 1.0)
-    """Left, top of the part in the scene's pixels, and the part's scale."""
+    place: tuple[float, float, float] | None = None
+    """Of a plate that was cut from a whole picture: left and top of the part in its pixels, and the part's scale."""
     seen: tuple[NDArray[np.float32], ...] = ()
     """The plate's corners as detectors find them, in the pixels of the decoded picture."""
 
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """x, y, width, height of the plate in the whole picture's pixels; None where the picture is the plate."""
+        if self.place is None:
+            return None
+        left, top, scale = self.place
+        x, y, width, height = box_of(self.corners)
+        return left + x / scale, top + y / scale, width / scale, height / scale
+
     def picture(self) -> Image:
+        """The part of the picture that holds the plate, H x W x 3, BGR."""
         if self.pixels is not None:
             return self.pixels
         decoded = cv2.imdecode(np.frombuffer(self.data, np.uint8), AS_STORED)
         if decoded is None:
-            raise ValueError(f"{self.name} is not a picture that can be decoded")
+            raise ValueError(f"{self.image} is not a picture that can be decoded")
         return np.asarray(decoded, np.uint8)
 
 
@@ -99,7 +107,7 @@ def load_real_plates(
         if picture is None:
             raise ValueError(f"{crop.image} is not a picture that can be decoded")
         corners = box_corners(0, 0, picture.shape[1], picture.shape[0])
-        plates.append(RealPlate(data, corners, text, crop.source, crop.country, crop.image.name, 0.0))
+        plates.append(RealPlate(data, corners, text, crop.source, crop.country, crop.image, 0.0))
     for scene in load_scenes(split, root=root, licence=licence, opening=opening):  # type: ignore[arg-type]
         wanted = [p for p in plates_of(scene) if p.label.box and _readable(p.label.text or "")]
         image = cv2.imread(str(scene.image), AS_STORED) if wanted else None
@@ -110,8 +118,7 @@ def load_real_plates(
             data = cv2.imencode(".png", part)[1].tobytes()
             plates.append(
                 RealPlate(
-                    data, corners, plate.label.text, scene.source, plate.country, scene.image.name, MARGIN,
-                    scene=scene.image, place=place,
+                    data, corners, plate.label.text, scene.source, plate.country, scene.image, MARGIN, place=place
                 )
             )  # fmt: skip
     return plates
@@ -147,11 +154,11 @@ def seen_corners(plates: Sequence[RealPlate], detectors: Sequence[Detector]) -> 
     out: list[tuple[NDArray[np.float32], ...]] = []
     scene, found = None, []
     for plate in plates:
-        if plate.scene is None:
+        if plate.place is None:
             out.append(())
             continue
-        if plate.scene != scene:
-            scene, image = plate.scene, cv2.imread(str(plate.scene), AS_STORED)
+        if plate.image != scene:
+            scene, image = plate.image, cv2.imread(str(plate.image), AS_STORED)
             found = [one for detector in detectors for one in detector.detect([np.asarray(image, np.uint8)])[0]]
         box = box_of(plate.corners)
         moved = [in_part(one.corners, plate.place) for one in found]

@@ -6,13 +6,13 @@ the caller says and never committed.
 
 import base64
 import html
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
 
 from vision.training.data import AS_STORED
 from vision.training.evaluate import Evaluation, ExtraResult
+from vision.training.evaluate_detector import Box
 from vision.training.judging import Judged
 from vision.types import Image
 
@@ -24,54 +24,53 @@ _STYLE = (
 )
 
 
-def write_page(result: Evaluation, folders: Iterable[Path], target: Path) -> None:
+def write_page(result: Evaluation, target: Path) -> None:
     """Write the page.
 
     Args:
         result: of `evaluate`.
-        folders: where the pictures lie.
         target: the HTML file; its folder is made when it is missing.
 
     Raises:
         OSError: the disk refuses.
     """
-    where = {path.name: path for folder in folders for path in folder.rglob("*") if path.is_file()}
     title = f"{html.escape(result.model)} on {result.split}"
     parts = [
         f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>",
         f"<h1>{title}</h1><pre>{html.escape(chr(10).join(result.lines()))}</pre>",
         f"<h2>Misread on the annotated box ({len(result.failures)})</h2>",
-        *(_figure(one, where) for one in result.failures),
+        *(_figure(one, one.box) for one in result.failures),
         f"<h2>Not right end to end ({len(result.missed)})</h2>",
-        *(_figure(one, where) for one in result.missed),
+        *(_figure(one) for one in result.missed),
         f"<h2>Read where no plate is annotated ({len(result.extras)})</h2>",
-        *(_extra_figure(one, where) for one in result.extras),
+        *(_extra_figure(one) for one in result.extras),
     ]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _figure(one: Judged, where: Mapping[str, Path]) -> str:
+def _figure(one: Judged, place: Box | None = None) -> str:
     said = one.text or ("nothing read" if one.found else "not found")
     about = f"{one.source}: {one.truth} read as {said}, {100 * one.confidence:.0f} %; {', '.join(sorted(one.slices))}"
-    return _shown(about, _picture(one.image, where))
+    return _shown(about, _picture(one.image, place, around=0.2))
 
 
-def _extra_figure(one: ExtraResult, where: Mapping[str, Path]) -> str:
-    """The result's place in the picture, with as much around it again as it is wide."""
+def _extra_figure(one: ExtraResult) -> str:
     seen = "a plate there" if one.plate_seen else "no plate that anybody has seen"
-    x, y, width, height = (round(side) for side in one.box)
-    about = f"{one.source} {one.image} [{x}, {y}, {width}, {height}]: {one.text}, {100 * one.confidence:.0f} %; {seen}"
-    picture = _picture(one.image, where)
-    if picture is not None:
-        cv2.rectangle(picture, (x, y), (x + width, y + height), (0, 255, 0), 1)
-        picture = picture[max(0, y - width) : y + height + width, max(0, x - width) : x + 2 * width]
-    return _shown(about, picture)
+    box = [round(side) for side in one.box]
+    about = f"{one.source} {one.image.name} {box}: {one.text}, {100 * one.confidence:.0f} %; {seen}"
+    return _shown(about, _picture(one.image, one.box, around=1.0))
 
 
-def _picture(name: str, where: Mapping[str, Path]) -> Image | None:
-    path = where.get(name)
-    return None if path is None else cv2.imread(str(path), AS_STORED)  # type: ignore[return-value]
+def _picture(path: Path, place: Box | None, around: float) -> Image | None:
+    """The picture, or of it the box `place`, drawn in, with `around` times its width on every side."""
+    picture = cv2.imread(str(path), AS_STORED)
+    if picture is None or place is None:
+        return picture  # type: ignore[return-value]
+    x, y, width, height = (round(side) for side in place)
+    cv2.rectangle(picture, (x, y), (x + width, y + height), (0, 255, 0), 1)
+    rim = round(around * width)
+    return picture[max(0, y - rim) : y + height + rim, max(0, x - rim) : x + width + rim]  # type: ignore[return-value]
 
 
 def _shown(about: str, picture: Image | None) -> str:

@@ -72,7 +72,9 @@ class _Trial:
         reader; a plate that is not found is not read right."""
         finds, reads = detector or self.detector, reader or self.reader
         pipeline = PlatePipeline(finds, reads, "trial")
-        judged = [one for scene, image in self.scenes for one in judge_scene(scene, pipeline.read([image])[0])]
+        judged = [
+            one for scene, image in self.scenes for one in judge_scene(scene, pipeline.read([image])[0], self.reader)
+        ]
         mounted = mounted_plates(self.crops, self.places, [finds], seed=0)
         right = sum(read.plate == plate.text for plate, _, read in read_plates(reads, mounted))
         return 100 * (sum(one.strict for one in judged) + right) / max(1, len(judged) + len(self.crops))
@@ -99,7 +101,7 @@ def export(
 def _trial(finding: ModelFolder, reading: ModelFolder, root: Path | None) -> _Trial:
     scenes = load_scenes("val", root=root)
     told = [(scene, read_picture(scene)) for scene in scenes if any(plate.text for plate in scene.plates or ())]
-    crops = [plate for plate in load_real_plates("val", root=root) if plate.scene is None]
+    crops = [plate for plate in load_real_plates("val", root=root) if plate.place is None]
     detector, reader = TorchDetector.from_model(finding, "cpu", "fp32"), TorchReader.load(reading, "cpu", "fp32")
     trial = _Trial(detector, reader, told, crops, scenes, 0.0, load_val(root))
     return replace(trial, base=trial.strict())
