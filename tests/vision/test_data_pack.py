@@ -6,7 +6,10 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vision.alphabet import SYMBOLS
 from vision.training import reader_extras
@@ -119,6 +122,57 @@ def test_no_plate_and_no_picture_crosses_a_split() -> None:
             files[hash(content)].add(row["split"])
     assert [text for text, splits in texts.items() if len(splits) > 1] == []
     assert [key for key, splits in files.items() if len(splits) > 1] == []
+
+
+_SAME_PICTURE = 30
+"""Of 256 signs, so many may differ in a picture that was only scaled or compressed anew; of the pack's splits the
+nearest differ in 38, two screenshots of different motorcycles with the same black bars."""
+
+
+def _signs(path: Path, level: int = cv2.IMREAD_GRAYSCALE) -> NDArray[np.bool_]:
+    """The difference hash of a picture: where on a grid of 16 x 17 it gets brighter to the right."""
+    picture = cv2.imread(str(path), level)
+    assert picture is not None, path
+    small = cv2.resize(picture, (17, 16), interpolation=cv2.INTER_AREA).astype(int)
+    return np.asarray((small[:, 1:] > small[:, :-1]).ravel(), np.bool_)
+
+
+def _apart(signs: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """In how many signs each of N pictures differs from each other, N x N."""
+    ones = signs.astype(np.float32)
+    count = ones.sum(axis=1)
+    return np.asarray(count[:, None] + count[None] - 2 * ones @ ones.T, np.float32)
+
+
+def test_a_copy_is_told_from_another_picture(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    names = []
+    for k in range(2):
+        scene = cv2.resize(
+            rng.integers(0, 255, (12, 20, 3)).astype(np.uint8), (640, 400), interpolation=cv2.INTER_CUBIC
+        )
+        copy = cv2.resize(scene, (420, 250), interpolation=cv2.INTER_AREA)
+        for name, picture, quality in ((f"{k}.jpg", scene, 95), (f"{k}-copy.jpg", copy, 30)):
+            names.append(tmp_path / name)
+            cv2.imwrite(str(names[-1]), picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    apart = _apart(np.array([_signs(name) for name in names]))
+    assert max(apart[0, 1], apart[2, 3]) <= _SAME_PICTURE
+    assert apart[:2, 2:].min() > 2 * _SAME_PICTURE
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DEFAULT_ROOT.is_dir(), reason="../shared/data, the pack of photographs, is not there")
+def test_no_near_duplicate_crosses_a_split() -> None:
+    signs, splits, images = [], [], []
+    for name, level in (("scenes.jsonl", cv2.IMREAD_REDUCED_GRAYSCALE_4), ("crops.jsonl", cv2.IMREAD_GRAYSCALE)):
+        for line in (DEFAULT_ROOT / name).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            signs.append(_signs(DEFAULT_ROOT / row["image"], level))
+            splits.append(row["split"])
+            images.append(row["image"])
+    of = np.array(splits)
+    pairs = np.argwhere((_apart(np.array(signs)) <= _SAME_PICTURE) & (of[:, None] != of[None]))
+    assert [(images[a], images[b]) for a, b in pairs] == []
 
 
 @pytest.fixture(scope="module")
