@@ -16,6 +16,10 @@ MAX_COST = 6.0
 """Pairs that cost more are not joined."""
 MAX_COST_UNREAD = 3.0
 """... where nothing was read: what says nothing must not take the place of what says the track's own text."""
+_SAYS_NOTHING = 0.02
+"""A text less likely than this does not tell one vehicle from another."""
+_KNOWN = 0.4
+"""A track that was read so surely once is known by its text, whatever is guessed of it from afar."""
 
 _OUT_OF_REACH = math.sqrt(2 * MAX_COST) + 0.01
 """Standard deviations from where only the same text can still make a pair cheap enough."""
@@ -178,6 +182,33 @@ def choose(tracks: Sequence[Track], offers: Sequence[Offer], t: int) -> list[int
     known = [place or predict(track.seen, t) for track, place in zip(tracks, places, strict=True)]
     costs = [[cost(track, place, offer) for track, place in zip(tracks, known, strict=True)] for offer in offers]
     return assign(costs, [_limit(offer) for offer in offers])
+
+
+def by_place(tracks: Sequence[Track], offers: Sequence[Offer], chosen: Sequence[int], t: int) -> dict[int, int]:
+    """Offer -> track by place alone, of those that `choose` left without each other: nearest pairs first.
+
+    For offers whose text says nothing and tracks that are known by theirs: a plate too far away to be read keeps its
+    vehicle's track alive and begins none of its own.
+    """
+    left = [row for row, column in enumerate(chosen) if column < 0 and offers[row].confidence < _SAYS_NOTHING]
+    if not left:
+        return {}
+    taken = set(chosen)
+    free = [
+        (column, predict(track.seen, t))
+        for column, track in enumerate(tracks)
+        if column not in taken and track.lead_confidence >= _KNOWN and not track.still
+    ]
+    pairs = [
+        (cost(tracks[column], place, msgspec.structs.replace(offers[row], text="")), row, column)
+        for row in left
+        for column, place in free
+    ]
+    found: dict[int, int] = {}
+    for price, row, column in sorted(pairs):
+        if price <= MAX_COST_UNREAD and row not in found and column not in found.values():
+            found[row] = column
+    return found
 
 
 def _limit(offer: Offer) -> float:

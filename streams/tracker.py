@@ -162,8 +162,10 @@ def _join(
     offers = [_offer(frame.reads[rank], frame, settings) for rank in ranks]
     tracks = _in_reach(state, frame, t, settings)
     chosen = motion.choose(tracks, offers, t)
+    by_place = motion.by_place(tracks, offers, chosen, t)
+    chosen = [by_place.get(row, column) for row, column in enumerate(chosen)]
     joined = []
-    for rank, offer, column in zip(ranks, offers, chosen, strict=True):
+    for row, (rank, offer, column) in enumerate(zip(ranks, offers, chosen, strict=True)):
         track = tracks[column] if column >= 0 else begin(state, frame, rank, t)
         if track.phase == TENTATIVE and (column < 0 or track.beside):
             there = [other for k, other in enumerate(tracks) if k not in chosen and _expected(other, offer, t)]
@@ -173,7 +175,8 @@ def _join(
             elif not track.turns:
                 nearest = min(there, key=lambda other: distance(offer.text, other.lead), default=None)
                 track.beside, track.turns = nearest.uid if nearest is not None else "", 0
-        add_read(state, track, frame, rank, offer.text or _whole(frame.reads[rank], track), t)
+        text = "" if row in by_place else offer.text or _whole(frame.reads[rank], track)
+        add_read(state, track, frame, rank, text, t)
         joined.append(track)
     return joined
 

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import T0, frame, read
@@ -50,3 +51,34 @@ def test_each_read_goes_where_a_look_at_all_pairs_puts_it(rng: random.Random) ->
     assert len(set(taken)) == len(taken)
     assert all(c < 0 or costs[i][c] <= limits[i] for i, c in enumerate(chosen))
     assert abs(price(chosen) - price(motion.assign(costs, limits))) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "x", "lead", "joined"),
+    [
+        ("16H01", 0.0, 306.0, 0.9, True),  # a guess where a known vehicle is
+        ("16H01", 0.1, 306.0, 0.9, False),  # says something: another vehicle
+        ("16H01", 0.0, 700.0, 0.9, False),  # elsewhere
+        ("16H01", 0.0, 306.0, 0.1, False),  # beside a track that is a guess itself
+    ],
+)
+def test_what_says_nothing_goes_to_a_known_vehicle_by_place(
+    text: str, confidence: float, x: float, lead: float, joined: bool
+) -> None:
+    state = new_state("cam")
+    one = frame("cam", 0, T0, [read("PYM3981", 300, 400, 60, lead)])
+    track = begin(state, one, 0, T0)
+    add_read(state, track, one, 0, "PYM3981", T0)
+    offers = [motion.Offer(x, 400, 58, 14, text, confidence)]
+    chosen = motion.choose([track], offers, T0 + 200)
+    assert motion.by_place([track], offers, chosen, T0 + 200) == ({0: 0} if joined else {})
+
+
+def test_each_track_takes_one_read_by_place() -> None:
+    state = new_state("cam")
+    one = frame("cam", 0, T0, [read("PYM3981", 300, 400, 60, 0.9)])
+    track = begin(state, one, 0, T0)
+    add_read(state, track, one, 0, "PYM3981", T0)
+    offers = [motion.Offer(x, 400, 58, 14, text, 0.0) for x, text in ((320.0, "16H01"), (304.0, "QX7"))]
+    assert motion.by_place([track], offers, [-1, -1], T0 + 200) == {1: 0}
+    assert motion.by_place([track], offers, [0, -1], T0 + 200) == {}

@@ -467,6 +467,24 @@ def test_misreads_on_the_way_of_a_vehicle_are_its_own() -> None:
     assert plates(play(frames)) == ["59BBK2"]
 
 
+_GUESSED = ("PIMN41", "FVW1960", "TN3N14", "PM111", "16H01", "NNK911", "PH60", "HT991")
+AFAR = [text[k:] + text[:k] for k in range(5) for text in _GUESSED]
+"""What is said, frame by frame, of a plate nine pixels high."""
+
+
+def test_a_vehicle_that_is_too_far_away_to_be_read_for_a_while_stays_one() -> None:
+    """A simulated pass that was told twice: for more than the gap every read of it said something else."""
+    texts = [*[("PYM3981", 0.95)] * 8, *[(text, 0.0) for text in AFAR], *[("PYM3981", 0.9)] * 8]
+    sizes = [max(30, 60 - 4 * n, 60 - 4 * (len(texts) - n)) for n in range(len(texts))]
+    frames = [
+        frame("cam", n, T0 + 200 * n, [read(text, 600 + n, 400, width, sure)])
+        for n, ((text, sure), width) in enumerate(zip(texts, sizes, strict=True))
+    ]
+    (one,) = fold(play(frames))
+    assert (one.plate, one.frames) == ("PYM3981", 16)
+    assert (one.last_seen - one.first_seen).total_seconds() == pytest.approx(11.0)
+
+
 def test_another_vehicle_that_hides_one_for_a_moment_stays_another() -> None:
     reads = ["VKH402"] * 5 + ["M8XTR31"] + ["VKH402"] * 5
     frames = [frame("cam", n, T0 + 200 * n, [read(text, 500 + 5 * n, 400, 60, 0.95)]) for n, text in enumerate(reads)]
