@@ -211,7 +211,8 @@ def table(tally: Tally) -> str:
         f"sightings {c['sightings']}, over passes with a read {c['sightings'] / max(1, c['read']):.3f}",
         f"doubled {c['doubled']} ({share(c['doubled'], c['sightings'])}), of no pass {c['invented']} "
         f"({share(c['invented'], c['sightings'])})",
-        f"legible passes: right {share(c['right'], c['legible'])}, wrong {c['wrong']}, missed {c['missed']}",
+        f"legible passes: right {share(c['right'], c['legible'])}, wrong {c['wrong']}, missed {c['missed']}; "
+        f"with a sighting {share(c['right'] + c['wrong'], c['legible'])}",
         f"hotlisted passes that were read right once: {c['wanted']}, alerted exactly once "
         f"{share(c['alerted_once'], c['wanted'])}, more than once {c['alerted_twice']}; "
         f"of those whose sighting says so ({c['said']}) {share(c['said_once'], c['said'])}",

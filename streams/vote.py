@@ -5,6 +5,7 @@ The result depends on the set of ballots alone, never on their order.
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -25,6 +26,8 @@ _BLENDED = 0.5
 """How likely a text that no read says is, against one that a read says and whose characters are as likely."""
 _WHOLE = 0.3
 """A read this sure shows that others, which lack two characters or more at an end, saw the plate half hidden."""
+_WHOLES = 2
+"""So many that agree show it of those that lack one character: a single one may as well have read one too many."""
 
 
 class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -70,15 +73,20 @@ def weights(ballots: Sequence[Ballot]) -> list[float]:
 
 
 def _whole(ballots: Sequence[Ballot]) -> list[Ballot]:
-    """The ballots without those that saw a piece of what another one saw whole.
-
-    One character less is not enough: it may as well be one too many in the other.
-    """
+    """The ballots without those that saw a piece of what another one saw whole."""
     lengths = [len(b.text) for b in ballots]
-    if max(lengths) < min(lengths) + 2:
+    if max(lengths) == min(lengths):
         return list(ballots)
-    whole = {b.text for b in ballots if b.confidence >= _WHOLE}
-    return [b for b in ballots if not any(len(t) >= len(b.text) + 2 and fragment(b.text, t) for t in whole)]
+    whole = Counter(b.text for b in ballots if b.confidence >= _WHOLE)
+    return [b for b in ballots if not any(_piece(b.text, text, times) for text, times in whole.items())]
+
+
+def _piece(text: str, whole: str, times: int) -> bool:
+    """True when `text` is what a half hidden `whole`, read so many times, leaves to be read."""
+    lacks = len(whole) - len(text)
+    if lacks == 1:
+        return times >= _WHOLES and (whole.startswith(text) or whole.endswith(text))
+    return lacks > 1 and fragment(text, whole)
 
 
 def _characters(ballot: Ballot) -> CharProbs:

@@ -52,6 +52,12 @@ def test_an_extra_character_goes() -> None:
     assert vote([ballot("ABC1234"), ballot("ABC123"), ballot("ABC123")]).plate == "ABC123"
 
 
+@pytest.mark.parametrize("piece", ["BC1234", "ABC123"])
+def test_an_end_that_was_hidden_from_most_reads_stays(piece: str) -> None:
+    said = vote([ballot("ABC1234"), ballot("ABC1234"), *[ballot(piece, 0.95)] * 5])
+    assert said.plate == "ABC1234"
+
+
 def test_what_was_read_comes_before_what_only_characters_make_up() -> None:
     said = vote([ballot("ABC123", 0.5), ballot("A8C12B", 0.5), ballot("ABC128", 0.4)])
     shares = {c.plate: c.confidence for c in said.candidates}
