@@ -28,7 +28,14 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from plumbing import metrics
 from plumbing.bus import Record
@@ -46,6 +53,8 @@ START_TIMEOUT_S = 180.0
 RESTART_PAUSE_S = 0.5
 MAX_FRUITLESS_DEATHS = 20
 """So many deaths without one finished batch between them end the pool: something is wrong with all readers."""
+_DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, WorkerCrashedError)
+"""A reader's process has ended and Ray starts another. One that Ray's memory monitor kills is no RayActorError."""
 _MIN_OBJECT_STORE = 80 << 20
 _TEMP_PREFIX = "pf-ray-"
 _LONGEST_TEMP = 40
@@ -202,7 +211,7 @@ class RayPool:
             for ref in ray.wait(list(asked), timeout=0.2)[0]:
                 try:
                     self._welcome(asked[ref], ray.get(ref))
-                except (RayActorError, RayTaskError) as error:
+                except (*_DEATHS, RayTaskError) as error:
                     raise PoolError(f"a reader cannot start: {_cause(error)}") from error
 
     def _welcome(self, reader: _Reader, description: tuple[str, int]) -> None:
@@ -257,11 +266,11 @@ class RayPool:
         running.reader.batches -= 1
         try:
             result = ray.get(ref)
-        except RayActorError as error:
+        except _DEATHS as error:
             self._bury(running.reader)
             return Lost(running.jobs, _cause(error))
         except RayTaskError as error:
-            # the actor lives but its pipeline is of no use (ReaderBrokenError), or it ran out of memory
+            # the process lives but its pipeline is of no use: ReaderBrokenError, MemoryError
             if running.reader.ready:
                 with contextlib.suppress(RayError):
                     ray.kill(running.reader.handle, no_restart=False)
@@ -296,7 +305,7 @@ class RayPool:
         reader.asked = None
         try:
             self._welcome(reader, ray.get(ref))
-        except (RayActorError, RayTaskError) as error:
+        except (*_DEATHS, RayTaskError) as error:
             log.warning("reader %d is not back yet: %s", reader.number, _cause(error))
             reader.rest_until = time.monotonic() + RESTART_PAUSE_S
             self._count_death()
