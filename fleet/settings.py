@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     )
     deliver_id: str = Field("deliver-0", description="Name of a delivery process that stays the same over restarts")
     deliver_wait_seconds: Seconds = Field(300.0, description="Longest wait between two tries of a target that is down")
+    deliver_notify_hours: float = Field(
+        1.0, gt=0, description="Hours of tries after which an alert to people (kind `notify`) becomes a dead letter"
+    )
     deliver_metrics_port: Port | None = Field(
         None, description="Port of the deliveries' Prometheus metrics; 0: a free one; not set: not served"
     )

@@ -32,7 +32,8 @@ def deliver(
 ) -> None:
     """Deliver alerts to the targets of the settings: webhooks, MQTT, e-mail and whatever Apprise knows.
 
-    A target that is down loses nothing: its alerts wait on the topic, and it is tried until it takes them.
+    A webhook or MQTT broker that is down loses nothing: its alerts wait on the topic until it takes them. What people
+    cannot be told for hours (PLATEFLEET_DELIVER_NOTIFY_HOURS) becomes a dead letter.
     """
     from fleet.settings import load_settings
 
