@@ -345,11 +345,11 @@ def _temp_folder() -> Path:
 
 def _require_cluster(address: str) -> None:
     """Ray itself would try for more than a minute before it says that nobody is there."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if address == "auto":
         return
-    if not host or not port.isdigit():
-        raise PoolError(f"Ray address {address!r} is not host:port, ray://host:port or auto")
+    if not host or "/" in host or not port.isdigit():
+        raise PoolError(f"Ray address {address!r} is not host:port or auto; write the head's, such as head:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
     except OSError as error:
