@@ -12,9 +12,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-err = Console(stderr=True, highlight=False)
+# what is printed holds names and reasons that others wrote: none of it is markup
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """For people: progress, notes."""
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False, emoji=False)
 """For results in tables."""
 
 

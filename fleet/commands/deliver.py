@@ -112,4 +112,4 @@ def _test(settings: "Settings", name: str) -> None:
             sender.send(alert, body)
         except SendError as error:
             raise CommandError(f"target {name} did not take the invented alert: {error}") from None
-    err.print(f"target {name} has taken an invented alert for {alert.plate}", markup=False)
+    err.print(f"target {name} has taken an invented alert for {alert.plate}")
