@@ -57,6 +57,8 @@ _DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, WorkerCrashedError)
 """A reader's process has ended and Ray starts another. One that Ray's memory monitor kills is no RayActorError."""
 _MIN_OBJECT_STORE = 80 << 20
 _TEMP_PREFIX = "pf-ray-"
+_KEPT_NAME = f"{_TEMP_PREFIX}failed-{os.getuid()}"
+"""Folder of the last pool that failed, for its logs."""
 _LONGEST_TEMP = 40
 """Ray's socket paths below it must stay under 107 characters."""
 
@@ -137,6 +139,7 @@ class RayPool:
         self._settings = settings
         self._stop = stop or threading.Event()
         self._temp: Path | None = None
+        self._failed = False
         self._closed = False
         self._mine = False
         self._running: dict[Any, _Running] = {}
@@ -182,7 +185,7 @@ class RayPool:
             ray.init(**options)
         except (RayError, OSError, ValueError, RuntimeError, ConnectionError, TimeoutError) as error:
             text = " ".join(str(error).split())[:300]
-            raise PoolError(f"Ray on {where} cannot be started or reached ({text})") from error
+            raise self._failure(f"Ray on {where} cannot be started or reached ({text})") from error
 
     def _make_readers(self) -> None:
         settings = self._settings
@@ -206,13 +209,16 @@ class RayPool:
             if self._stop.is_set():
                 return
             if time.monotonic() > deadline:
-                raise PoolError(f"the readers were not ready within {START_TIMEOUT_S:g} s; is the Ray cluster full?")
+                raise self._failure(f"the readers were not ready within {START_TIMEOUT_S:g} s; is Ray full?")
             asked = {reader.asked: reader for reader in self._readers if reader.asked is not None}
             for ref in ray.wait(list(asked), timeout=0.2)[0]:
                 try:
                     self._welcome(asked[ref], ray.get(ref))
                 except (*_DEATHS, RayTaskError) as error:
-                    raise PoolError(f"a reader cannot start: {_cause(error)}") from error
+                    what = f"a reader cannot start: {_cause(error)}"
+                    # the reader's own error says all, such as a model that is not there; only a death is Ray's to tell
+                    own = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
+                    raise (PoolError(what) if own else self._failure(what)) from error
 
     def _welcome(self, reader: _Reader, description: tuple[str, int]) -> None:
         self.model_version, reader.pid = description
@@ -252,7 +258,7 @@ class RayPool:
             if done and len(refs) > 1:
                 done = ray.wait(refs, num_returns=len(refs), timeout=0)[0]
         except RayError as error:
-            raise PoolError(f"Ray has gone ({_cause(error)}); start the worker again") from error
+            raise self._failure(f"Ray has gone ({_cause(error)}); start the worker again") from error
         ended: list[Finished | Lost] = []
         for ref in done:
             if ref in asked:
@@ -277,7 +283,7 @@ class RayPool:
             self._bury(running.reader)
             return Lost(running.jobs, _cause(error))
         except RayError as error:
-            raise PoolError(f"Ray has gone ({_cause(error)}); start the worker again") from error
+            raise self._failure(f"Ray has gone ({_cause(error)}); start the worker again") from error
         self._fruitless_deaths = 0
         return Finished(running.jobs, result)
 
@@ -293,7 +299,7 @@ class RayPool:
         metrics.WORKER_READERS.set(sum(other.ready for other in self._readers))
         self._fruitless_deaths += 1
         if self._fruitless_deaths >= MAX_FRUITLESS_DEATHS:
-            raise PoolError(f"readers died {self._fruitless_deaths} times without reading anything; see Ray's logs")
+            raise self._failure(f"readers died {self._fruitless_deaths} times without reading anything")
 
     def _ask_rested(self) -> None:
         now = time.monotonic()
@@ -310,6 +316,13 @@ class RayPool:
             reader.rest_until = time.monotonic() + RESTART_PAUSE_S
             self._count_death()
 
+    def _failure(self, what: str) -> PoolError:
+        """An error whose reason only Ray knows: where its logs are, which outlast this pool."""
+        self._failed = True
+        kept = self._temp and self._temp.with_name(_KEPT_NAME)
+        where = f"Ray's logs are kept in {kept}" if kept else "see Ray's logs on the machines of the cluster"
+        return PoolError(f"{what}; {where}")
+
     def close(self) -> None:
         """As `Pool.close`; a Ray of its own ends with it."""
         if self._closed:
@@ -321,7 +334,12 @@ class RayPool:
                 with contextlib.suppress(RayError):
                     ray.kill(reader.handle)
             ray.shutdown()
-        if self._temp is not None:
+        if self._temp is not None and self._failed:
+            kept = self._temp.with_name(_KEPT_NAME)
+            shutil.rmtree(kept, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._temp.rename(kept)
+        elif self._temp is not None:
             shutil.rmtree(self._temp, ignore_errors=True)
 
 
