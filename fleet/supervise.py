@@ -152,7 +152,8 @@ class KafkaService:
 
     def why_dead(self) -> str:
         """One line on its end."""
-        return f"kafka: {self.kafka.reason()} (log: {self.kafka.log})"
+        kafka = self.kafka
+        return f"kafka: {kafka.reason()} (log: {kafka.log}, after a restart {kafka.previous_log.name})"
 
     def stop(self) -> None:
         """Stop the broker."""

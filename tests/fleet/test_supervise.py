@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from fleet.children import Child, ChildError
-from fleet.supervise import RESTARTS, LaunchError, ProcessService, Supervisor
+from fleet.local_kafka import LocalKafka
+from fleet.supervise import RESTARTS, KafkaService, LaunchError, ProcessService, Supervisor
 
 _SLEEP = "import time; time.sleep(600)"
 _FAMILY = (
@@ -150,6 +151,13 @@ def test_an_error_that_nobody_foresaw_ends_all_and_not_the_watch_alone(
     supervisor.add(service)
     assert supervisor.failed.wait(10)
     assert "ZeroDivisionError" in supervisor.failure
+
+
+def test_the_log_of_a_dead_kafka_is_named_by_both_its_names(tmp_path: Path) -> None:
+    kafka = LocalKafka(tmp_path)
+    kafka.log.write_text("java.io.IOException: No space left on device")
+    why = KafkaService(kafka).why_dead()
+    assert f"(log: {tmp_path}/kafka.log, after a restart kafka.log.previous)" in why
 
 
 class _Impatient(threading.Event):
