@@ -11,13 +11,13 @@ import click
 import msgspec
 from rich.table import Table
 
-from fleet.audit import user, write
+from fleet.audit import write
 from fleet.errors import CommandError
 from fleet.forget_topics import InTopics, PlateInTopics
 from fleet.rooms import kafka_security
 from fleet.running import find_brokers, find_store
 from fleet.settings import Settings, load_settings
-from fleet.terminal import err, out, print_json
+from fleet.terminal import err, out, print_json, user
 from schemas.hotlist import normalise_entry
 from schemas.topics import TOPICS
 from store import open_store

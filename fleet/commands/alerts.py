@@ -8,7 +8,7 @@ from contextlib import closing
 import click
 import msgspec
 
-from fleet.terminal import err, out, print_json, stop_event
+from fleet.terminal import err, out, print_json, stop_event, user
 from plumbing.bus import TopicPartition
 from schemas.alert import Alert
 from schemas.codec import SchemaError, decode_json
@@ -101,7 +101,6 @@ def alert_line(alert: Alert) -> str:
 def wrong(alert_id: str | None, truth: str, silence: bool, undo: bool, print_all: bool, as_json: bool) -> None:
     """Say that an alert's plate was another one: this entry and this text raise no alert from now on."""
     from fleet.audit import search
-    from fleet.commands.hotlist import user
     from fleet.hotlists import HotlistBus, only
     from fleet.rooms import kafka_security
     from fleet.running import find_brokers

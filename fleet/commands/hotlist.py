@@ -1,6 +1,5 @@
 """`platefleet hotlist`: entries and rules in, messages on fleet.hotlist out; what is in force; past sightings."""
 
-import getpass
 import resource
 import sys
 import time
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from fleet.errors import CommandError
 from fleet.hotlists import HotlistBus, check_name, make_entry, only
-from fleet.terminal import err, out, print_json
+from fleet.terminal import err, out, print_json, user
 from schemas.hotlist import HotlistEntry, HotlistRecord, HotlistRules
 
 if TYPE_CHECKING:
@@ -37,14 +36,6 @@ def _bus(settings: "Settings | None" = None) -> HotlistBus:
 
     settings = settings or load_settings()
     return HotlistBus(find_brokers(settings), kafka_security(settings))
-
-
-def user() -> str:
-    """The person at the terminal; empty where a container runs as a user without a name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 @click.group()
