@@ -110,7 +110,6 @@ class _Reader:
 
     handle: Any
     number: int
-    pid: int | None = None
     batches: int = 0
     ready: bool = False
     asked: Any = None
@@ -221,14 +220,10 @@ class RayPool:
                     raise (PoolError(what) if own else self._failure(what)) from error
 
     def _welcome(self, reader: _Reader, description: tuple[str, int]) -> None:
-        self.model_version, reader.pid = description
+        self.model_version, pid = description
         reader.ready, reader.asked = True, None
         metrics.WORKER_READERS.set(sum(other.ready for other in self._readers))
-        log.info("reader %d is ready: %s, process %d", reader.number, self.model_version, reader.pid)
-
-    def pids(self) -> list[int]:
-        """Process ids of the readers that are ready."""
-        return [reader.pid for reader in self._readers if reader.ready and reader.pid is not None]
+        log.info("reader %d is ready: %s, process %d", reader.number, self.model_version, pid)
 
     def free(self) -> int:
         """As `Pool.free`."""
