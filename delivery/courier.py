@@ -2,7 +2,8 @@
 
 In: alerts. Out: deliveries, at least once, in each plate's order. A target that is down keeps its alerts on the topic
 (as long as that keeps them) and is tried again for ever; nobody else waits for it. A message that cannot be read, or
-that the target refuses for what it says, becomes a dead letter.
+that the target refuses for what it says, becomes a dead letter. So does one to people, who need the next more than
+this one, after some time: the service does not tell whether it is down or refuses.
 """
 
 import logging
@@ -70,6 +71,7 @@ class Courier:
         stop: set to end.
         backoff: waits between tries.
         refusals: tries of a message that the target refuses.
+        give_up_s: seconds of tries after which a message is given up whatever the reason; None: never.
     """
 
     def __init__(
@@ -85,11 +87,12 @@ class Courier:
         *,
         backoff: Backoff,
         refusals: int,
+        give_up_s: float | None = None,
     ) -> None:
         self._target, self._sender, self._open = target, sender, open_consumer
         self._offsets_since = offsets_since
         self._topic, self._bury, self._clock, self._stop = topic, bury, clock, stop
-        self._backoff, self._refusals = backoff, refusals
+        self._backoff, self._refusals, self._give_up_s = backoff, refusals, give_up_s
         self._consumer: Consumer | None = None
         self._pending: deque[Record] = deque()
         self._done: dict[TopicPartition, int] = {}
@@ -97,7 +100,8 @@ class Courier:
         self._started_ms = clock.now_ms()
         self._revisions: OrderedDict[str, tuple[int, bool]] = OrderedDict()
         self._waits: Iterator[float] | None = None
-        self._tries = 0
+        self._refused = 0
+        self._since: float | None = None
         self._next = self._committed = self._looked = clock.monotonic()
         self._reminded = clock.monotonic()
         self.status = Status(target.name)
@@ -203,12 +207,12 @@ class Courier:
             self._revisions.popitem(last=False)
 
     def _failed(self, record: Record, error: SendError) -> bool:
-        self._tries += 1
         self.status.failed += 1
         metrics.DELIVERY_FAILED.labels(self._target.name).inc()
-        if isinstance(error, Refused) and self._tries >= self._refusals:
-            self._bury(record, f"{self._target.name} refuses it: {error}")
-            log.error("deliver to %s: refused %d times (%s), now a dead letter", self._target.name, self._tries, error)
+        why = self._why_give_up(error)
+        if why is not None:
+            self._bury(record, f"{self._target.name} {why}: {error}")
+            log.error("deliver to %s: it %s (%s); the alert is now a dead letter", self._target.name, why, error)
             self._recover()
             return self._count("dead")
         self._waits = self._waits or self._backoff.waits(random.Random())
@@ -221,8 +225,19 @@ class Courier:
         metrics.DELIVERY_UP.labels(self._target.name).set(0)
         return False
 
+    def _why_give_up(self, error: SendError) -> str | None:
+        """What to say of a message that is tried no more; None while it is."""
+        now = self._clock.monotonic()
+        self._since = now if self._since is None else self._since
+        self._refused += isinstance(error, Refused)
+        if self._refused >= self._refusals:
+            return f"refuses it, {self._refused} times"
+        if self._give_up_s is not None and now - self._since >= self._give_up_s:
+            return f"has not taken it within {(now - self._since) / 3600:.1f} h"
+        return None
+
     def _recover(self) -> None:
-        self._tries, self._waits, self._next = 0, None, self._clock.monotonic()
+        self._refused, self._since, self._waits, self._next = 0, None, None, self._clock.monotonic()
 
     def _tell_up(self) -> None:
         if self.status.state == "down":

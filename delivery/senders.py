@@ -2,7 +2,7 @@
 
 SendError
 ├── Unavailable   down, slow, or set up wrongly: try again until it works
-└── Refused       it answers, and does not want this message: try a few times
+└── Refused       it answers, and does not want this message, or not for all its recipients: try a few times
 
 The text of an error names no address and no password.
 """
@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -24,6 +24,7 @@ from delivery.target import Target
 from schemas.alert import Alert
 
 if TYPE_CHECKING:
+    from apprise import AppriseAttachment, NotifyBase
     from paho.mqtt.client import Client
 
 _REFUSALS = frozenset({400, 406, 413, 415, 422})
@@ -182,7 +183,8 @@ class MqttSender:
 class NotifySender:
     """Tells people, by any service that Apprise knows: `mailtos://`, `slack://`, `tgram://`, ...
 
-    The alert is a title and a few lines with the plate's picture; the form of the target is not used.
+    The alert is a title and a few lines with the plate's picture; the form of the target is not used. While a message
+    is tried again, who has it is not told twice.
     """
 
     def __init__(self, target: Target) -> None:
@@ -190,8 +192,10 @@ class NotifySender:
 
         # its own lines may hold addresses and tokens
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-        self._apprise = apprise.Apprise()
-        self._known = self._apprise.add(target.url)
+        services = apprise.Apprise()
+        self._known = services.add(target.url)
+        self._ways = [_Way(service) for service in services]
+        self._delivery: tuple[str, int, str] | None = None
         self._picture = target.picture
 
     def send(self, alert: Alert, body: Body) -> None:
@@ -206,11 +210,45 @@ class NotifySender:
             attached = AppriseAttachment()
             attached.add(AttachMemory(content=alert.evidence.crop_jpeg, name="plate.jpg", mimetype="image/jpeg"))
         title, text = in_words(alert)
-        if not self._apprise.notify(title=title, body=text, attach=attached):
+        delivery = (alert.alert_id, alert.revision, alert.status)
+        if delivery != self._delivery:
+            self._delivery = delivery
+            for way in self._ways:
+                way.taken = set()
+        # a list: one that fails keeps the message from no other
+        told = [way.tell(title, text, attached) for way in self._ways]
+        if not all(told):
+            if any(way.taken for way in self._ways):
+                raise Refused("not all of its recipients took it")
             raise Unavailable("the service did not take it")
+        self._delivery = None
 
     def close(self) -> None:
         """As `Sender.close`."""
+
+
+class _Way:
+    """One service of a target, and who of its recipients has the message."""
+
+    def __init__(self, service: "NotifyBase") -> None:
+        import apprise
+
+        # the courier tries again; Apprise's own tries would begin with an empty set
+        service.retry = 0
+        self._apprise = apprise.Apprise()
+        self._apprise.add(service)
+        self.taken: set[tuple[int | None, Any]] = set()
+
+    def tell(self, title: str, text: str, attached: "AppriseAttachment | None") -> bool:
+        """Whether all recipients have it; those in `taken` are passed over."""
+        # Apprise passes over who took a message, but in its own tries alone; services have no other door to that
+        from apprise.plugins.base import _delivery_tracker
+
+        token = _delivery_tracker.set(self.taken)
+        try:
+            return bool(self._apprise.notify(title=title, body=text, attach=attached))
+        finally:
+            _delivery_tracker.reset(token)
 
 
 def in_words(alert: Alert) -> tuple[str, str]:

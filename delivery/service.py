@@ -126,6 +126,7 @@ def make_courier(
         stop,
         backoff=Backoff(first=settings.first_wait_s, most=settings.most_wait_s),
         refusals=settings.refusals,
+        give_up_s=settings.notify_give_up_s if target.kind == "notify" else None,
     )
 
 

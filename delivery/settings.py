@@ -24,6 +24,8 @@ class DeliverySettings:
     """Waits between tries double from the first to the most."""
     refusals: int = 5
     """A message that a target refuses for what it says becomes a dead letter after so many tries."""
+    notify_give_up_s: float = 3600.0
+    """A message to people becomes a dead letter after so many seconds of tries."""
     security: KafkaSecurity = NO_SECURITY
 
     def __post_init__(self) -> None:

@@ -5,7 +5,6 @@ server, this process does, before it asks; programs of one user on one host take
 """
 
 import fcntl
-import getpass
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +15,7 @@ from rich.table import Column, Table
 from fleet.errors import CommandError
 from fleet.running import find_store
 from fleet.settings import Settings, load_settings
-from fleet.terminal import out, print_json
+from fleet.terminal import out, print_json, user
 from store import Store, StoreRejected, open_store
 from store.audit import AuditLog, Entry, is_search, verify
 from store.embedded import EmbeddedStore
@@ -24,15 +23,6 @@ from store.http import HttpStore
 from store.owner import AUDIT_CHAIN
 
 _LOCK = "audit.lock"
-
-
-def user() -> str:
-    """The person at the terminal, as this machine knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # a container may run as a user without a name
-        return "unknown"
 
 
 def search(settings: Settings, sql: str, wanted: str, reason: str = "") -> bytes:

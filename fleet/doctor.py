@@ -280,7 +280,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 def _ray(settings: Settings) -> Iterator[Finding]:
     if settings.ray_address:
-        host, _, port = settings.ray_address.removeprefix("ray://").rpartition(":")
+        host, _, port = settings.ray_address.rpartition(":")
         if not host:
             return
         try:

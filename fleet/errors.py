@@ -2,7 +2,7 @@
 
 import errno
 
-_ROOMS = ("schemas", "plumbing", "cameras", "vision", "workers", "streams", "store", "console", "fleet")
+_ROOMS = ("schemas", "plumbing", "cameras", "vision", "workers", "streams", "store", "delivery", "console", "fleet")
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "the disk quota is used up; free some space and try again",

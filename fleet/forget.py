@@ -11,13 +11,13 @@ import click
 import msgspec
 from rich.table import Table
 
-from fleet.audit import user, write
+from fleet.audit import write
 from fleet.errors import CommandError
 from fleet.forget_topics import InTopics, PlateInTopics
 from fleet.rooms import kafka_security
 from fleet.running import find_brokers, find_store
 from fleet.settings import Settings, load_settings
-from fleet.terminal import err, out, print_json
+from fleet.terminal import err, out, print_json, user
 from schemas.hotlist import normalise_entry
 from schemas.topics import TOPICS
 from store import open_store
@@ -53,7 +53,7 @@ def forget(plate: str, reason: str, keep_hotlist: bool, purge_topics: bool, yes:
     settings = load_settings()
     brokers = _brokers(settings, purge_topics)
     if purge_topics:
-        err.print(f"warning: {_PURGE}", markup=False)
+        err.print(f"warning: {_PURGE}")
     if not yes:
         click.confirm(f"Delete all that is stored of {text}? This cannot be undone", abort=True, err=True)
     topics = None
@@ -95,9 +95,9 @@ def _print(report: Report) -> None:
         table.add_row(one.table, one.what, str(one.rows), str(one.left))
     out.print(table)
     for entry in report.hotlist_entries:
-        err.print(f"kept: {entry} is on a hotlist; platefleet hotlist remove takes it off", markup=False)
+        err.print(f"kept: {entry} is on a hotlist; platefleet hotlist remove takes it off")
     if report.audit_rows:
-        err.print(f"kept: {report.audit_rows} rows of the audit name the plate; the audit is a chain", markup=False)
+        err.print(f"kept: {report.audit_rows} rows of the audit name the plate; the audit is a chain")
 
 
 def _print_topics(found: InTopics | None) -> None:
@@ -105,10 +105,10 @@ def _print_topics(found: InTopics | None) -> None:
         kept = ", ".join(
             f"{topic.name} {topic.retention_ms / _DAY_MS:g} d" for topic in TOPICS if topic.retention_ms is not None
         )
-        err.print(f"Kafka does not run and was not looked into; it keeps its messages: {kept}", markup=False)
+        err.print(f"Kafka does not run and was not looked into; it keeps its messages: {kept}")
         return
     if found.removed:
-        out.print("\n".join(f"taken back from {one}" for one in found.removed), markup=False, soft_wrap=True)
+        out.print("\n".join(f"taken back from {one}" for one in found.removed), soft_wrap=True)
     if found.held:
         table = Table("topic", "messages that hold it", "until", "messages deleted")
         for one in found.held:

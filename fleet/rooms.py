@@ -125,5 +125,6 @@ def delivery_settings(settings: Settings, brokers: str) -> DeliverySettings:
         targets=tuple(one.target(name) for name, one in sorted(settings.targets.items())),
         instance_id=settings.deliver_id,
         most_wait_s=settings.deliver_wait_seconds,
+        notify_give_up_s=settings.deliver_notify_hours * 3600,
         security=kafka_security(settings),
     )

@@ -130,7 +130,7 @@ class Run:
             machine.security,
             self._screen.sighting,
             self._screen.alert,
-            ask_sql=live,
+            measure=live and plan.exit,
         )
         monitor.start()
         try:

@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     keep_camera_states_days: Days = Field(0, description="Days that states of cameras are kept")
     keep_dead_letters_days: Days = Field(0, description="Days that dead letters are kept in the store")
 
-    ray_address: str | None = Field(None, description="Ray cluster, `ray://host:10001` or `auto`; not set: a local one")
+    ray_address: str | None = Field(
+        None, description="Ray cluster that this machine is a node of, `head:6379` or `auto`; not set: one of its own"
+    )
     readers: Count | None = Field(None, description="Reader actors; not set: chosen from the cores")
     num_gpus: float | None = Field(
         None,
@@ -144,6 +146,9 @@ class Settings(BaseSettings):
     )
     deliver_id: str = Field("deliver-0", description="Name of a delivery process that stays the same over restarts")
     deliver_wait_seconds: Seconds = Field(300.0, description="Longest wait between two tries of a target that is down")
+    deliver_notify_hours: float = Field(
+        1.0, gt=0, description="Hours of tries after which an alert to people (kind `notify`) becomes a dead letter"
+    )
     deliver_metrics_port: Port | None = Field(
         None, description="Port of the deliveries' Prometheus metrics; 0: a free one; not set: not served"
     )
@@ -183,6 +188,14 @@ class Settings(BaseSettings):
                 "write clickhouse://user:password@host:9000/database or http://user:password@host:8123/database; "
                 "leave it unset for the embedded store"
             )
+        return value
+
+    @field_validator("ray_address")
+    @classmethod
+    def _is_no_ray_client(cls, value: str | None) -> str | None:
+        # Ray Client needs grpcio, which nothing else here does
+        if value and value.startswith("ray://"):
+            raise ValueError("Ray Client is not supported: write head:6379, or auto on a node of the cluster")
         return value
 
     @field_validator("data_dir", "cache_dir")

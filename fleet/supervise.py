@@ -4,6 +4,7 @@ A service that dies is started again after a wait that doubles; one that dies to
 """
 
 import ctypes
+import logging
 import signal
 import threading
 import time
@@ -14,8 +15,10 @@ from typing import Protocol
 
 import psutil
 
-from fleet.children import Child
+from fleet.children import Child, ChildError
 from fleet.local_kafka import LocalKafka, LocalKafkaError
+
+log = logging.getLogger(__name__)
 
 RESTARTS = 5
 PERIOD_S = 120.0
@@ -78,9 +81,14 @@ class ProcessService:
         self._child: Child | None = None
 
     def start(self) -> None:
-        """Start the process; its ready file is taken away first."""
-        self.ready_file.unlink(missing_ok=True)
-        self._child = Child(self.name, self._command, self.log, env=self._env).start()
+        """As `Service.start`; the ready file is taken away first."""
+        try:
+            self.ready_file.unlink(missing_ok=True)
+            self._child = Child(self.name, self._command, self.log, env=self._env).start()
+        except ChildError as error:
+            raise LaunchError(str(error)) from error
+        except OSError as error:
+            raise LaunchError(f"cannot start {self.name}: {error.strerror}: {self.ready_file}") from error
 
     @property
     def alive(self) -> bool:
@@ -144,7 +152,8 @@ class KafkaService:
 
     def why_dead(self) -> str:
         """One line on its end."""
-        return f"kafka: {self.kafka.reason()} (log: {self.kafka.log})"
+        kafka = self.kafka
+        return f"kafka: {kafka.reason()} (log: {kafka.log}, after a restart {kafka.previous_log.name})"
 
     def stop(self) -> None:
         """Stop the broker."""
@@ -201,6 +210,13 @@ class Supervisor:
             self._thread.start()
 
     def _watch(self) -> None:
+        try:
+            self._watch_all()
+        except Exception as error:
+            log.exception("the supervisor of the services has failed")
+            self._give_up(f"the supervisor has failed and can start nothing again ({type(error).__name__}: {error})")
+
+    def _watch_all(self) -> None:
         noted = 0.0
         while not self._ending.wait(0.2):
             with self._lock:

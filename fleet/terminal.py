@@ -1,5 +1,6 @@
-"""What every command shares at the terminal: consoles, progress, JSON lines, and an event that Ctrl-C sets."""
+"""What every command shares at the terminal: consoles, progress, JSON lines, who sits there, an event for Ctrl-C."""
 
+import getpass
 import signal
 import sys
 import threading
@@ -12,10 +13,20 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-err = Console(stderr=True, highlight=False)
+# what is printed holds names and reasons that others wrote: none of it is markup
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """For people: progress, notes."""
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False, emoji=False)
 """For results in tables."""
+
+
+def user() -> str:
+    """The person at the terminal, as this machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # a container may run as a user without a name
+        return "unknown"
 
 
 def print_json(value: Any) -> None:

@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 JSON_FOLDER = HERE / "json"
 ASYNCAPI_FILE = HERE / "asyncapi.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-APPLICATION = frozenset({"cameras", "workers", "streams", "fleet", "console"})
+APPLICATION = frozenset({"cameras", "workers", "streams", "delivery", "fleet", "console"})
 
 Json = dict[str, Any]
 

@@ -66,7 +66,7 @@ SIGHTINGS = Topic(
     cleanup="delete",
     public=True,
     producers=("streams",),
-    consumers=("streams", "subscribers"),
+    consumers=("streams", "fleet", "subscribers"),
 )
 ALERTS = Topic(
     name="fleet.alerts",
@@ -76,8 +76,8 @@ ALERTS = Topic(
     retention_ms=7 * DAY_MS,
     cleanup="delete",
     public=True,
-    producers=("streams",),
-    consumers=("streams", "subscribers"),
+    producers=("streams", "fleet"),
+    consumers=("streams", "delivery", "fleet", "subscribers"),
 )
 HOTLIST = Topic(
     name="fleet.hotlist",
@@ -87,7 +87,7 @@ HOTLIST = Topic(
     retention_ms=None,
     cleanup="compact",
     producers=("fleet", "console"),
-    consumers=("streams",),
+    consumers=("streams", "fleet"),
 )
 CAMERAS = Topic(
     name="fleet.cameras",
@@ -117,8 +117,8 @@ DEAD = Topic(
     retention_ms=14 * DAY_MS,
     cleanup="delete",
     max_message_bytes=FRAME_MAX_BYTES + (1 << 20),
-    producers=("workers", "streams"),
-    consumers=("fleet",),
+    producers=("workers", "streams", "delivery"),
+    consumers=("streams", "fleet"),
 )
 
 TOPICS: tuple[Topic, ...] = (FRAMES, READS, SIGHTINGS, ALERTS, HOTLIST, CAMERAS, MODELS, DEAD)

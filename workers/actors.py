@@ -28,7 +28,14 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from plumbing import metrics
 from plumbing.bus import Record
@@ -46,8 +53,12 @@ START_TIMEOUT_S = 180.0
 RESTART_PAUSE_S = 0.5
 MAX_FRUITLESS_DEATHS = 20
 """So many deaths without one finished batch between them end the pool: something is wrong with all readers."""
+_DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError, WorkerCrashedError)
+"""A reader's process has ended and Ray starts another. One that Ray's memory monitor kills is no RayActorError."""
 _MIN_OBJECT_STORE = 80 << 20
 _TEMP_PREFIX = "pf-ray-"
+_KEPT_NAME = f"{_TEMP_PREFIX}failed-{os.getuid()}"
+"""Folder of the last pool that failed, for its logs."""
 _LONGEST_TEMP = 40
 """Ray's socket paths below it must stay under 107 characters."""
 
@@ -99,7 +110,6 @@ class _Reader:
 
     handle: Any
     number: int
-    pid: int | None = None
     batches: int = 0
     ready: bool = False
     asked: Any = None
@@ -128,6 +138,7 @@ class RayPool:
         self._settings = settings
         self._stop = stop or threading.Event()
         self._temp: Path | None = None
+        self._failed = False
         self._closed = False
         self._mine = False
         self._running: dict[Any, _Running] = {}
@@ -173,7 +184,7 @@ class RayPool:
             ray.init(**options)
         except (RayError, OSError, ValueError, RuntimeError, ConnectionError, TimeoutError) as error:
             text = " ".join(str(error).split())[:300]
-            raise PoolError(f"Ray on {where} cannot be started or reached ({text})") from error
+            raise self._failure(f"Ray on {where} cannot be started or reached ({text})") from error
 
     def _make_readers(self) -> None:
         settings = self._settings
@@ -197,23 +208,22 @@ class RayPool:
             if self._stop.is_set():
                 return
             if time.monotonic() > deadline:
-                raise PoolError(f"the readers were not ready within {START_TIMEOUT_S:g} s; is the Ray cluster full?")
+                raise self._failure(f"the readers were not ready within {START_TIMEOUT_S:g} s; is Ray full?")
             asked = {reader.asked: reader for reader in self._readers if reader.asked is not None}
             for ref in ray.wait(list(asked), timeout=0.2)[0]:
                 try:
                     self._welcome(asked[ref], ray.get(ref))
-                except (RayActorError, RayTaskError) as error:
-                    raise PoolError(f"a reader cannot start: {_cause(error)}") from error
+                except (*_DEATHS, RayTaskError) as error:
+                    what = f"a reader cannot start: {_cause(error)}"
+                    # the reader's own error says all, such as a model that is not there; only a death is Ray's to tell
+                    own = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
+                    raise (PoolError(what) if own else self._failure(what)) from error
 
     def _welcome(self, reader: _Reader, description: tuple[str, int]) -> None:
-        self.model_version, reader.pid = description
+        self.model_version, pid = description
         reader.ready, reader.asked = True, None
         metrics.WORKER_READERS.set(sum(other.ready for other in self._readers))
-        log.info("reader %d is ready: %s, process %d", reader.number, self.model_version, reader.pid)
-
-    def pids(self) -> list[int]:
-        """Process ids of the readers that are ready."""
-        return [reader.pid for reader in self._readers if reader.ready and reader.pid is not None]
+        log.info("reader %d is ready: %s, process %d", reader.number, self.model_version, pid)
 
     def free(self) -> int:
         """As `Pool.free`."""
@@ -243,7 +253,7 @@ class RayPool:
             if done and len(refs) > 1:
                 done = ray.wait(refs, num_returns=len(refs), timeout=0)[0]
         except RayError as error:
-            raise PoolError(f"Ray has gone ({_cause(error)}); start the worker again") from error
+            raise self._failure(f"Ray has gone ({_cause(error)}); start the worker again") from error
         ended: list[Finished | Lost] = []
         for ref in done:
             if ref in asked:
@@ -257,18 +267,18 @@ class RayPool:
         running.reader.batches -= 1
         try:
             result = ray.get(ref)
-        except RayActorError as error:
+        except _DEATHS as error:
             self._bury(running.reader)
             return Lost(running.jobs, _cause(error))
         except RayTaskError as error:
-            # the actor lives but its pipeline is of no use (ReaderBrokenError), or it ran out of memory
+            # the process lives but its pipeline is of no use: ReaderBrokenError, MemoryError
             if running.reader.ready:
                 with contextlib.suppress(RayError):
                     ray.kill(running.reader.handle, no_restart=False)
             self._bury(running.reader)
             return Lost(running.jobs, _cause(error))
         except RayError as error:
-            raise PoolError(f"Ray has gone ({_cause(error)}); start the worker again") from error
+            raise self._failure(f"Ray has gone ({_cause(error)}); start the worker again") from error
         self._fruitless_deaths = 0
         return Finished(running.jobs, result)
 
@@ -284,7 +294,7 @@ class RayPool:
         metrics.WORKER_READERS.set(sum(other.ready for other in self._readers))
         self._fruitless_deaths += 1
         if self._fruitless_deaths >= MAX_FRUITLESS_DEATHS:
-            raise PoolError(f"readers died {self._fruitless_deaths} times without reading anything; see Ray's logs")
+            raise self._failure(f"readers died {self._fruitless_deaths} times without reading anything")
 
     def _ask_rested(self) -> None:
         now = time.monotonic()
@@ -296,10 +306,17 @@ class RayPool:
         reader.asked = None
         try:
             self._welcome(reader, ray.get(ref))
-        except (RayActorError, RayTaskError) as error:
+        except (*_DEATHS, RayTaskError) as error:
             log.warning("reader %d is not back yet: %s", reader.number, _cause(error))
             reader.rest_until = time.monotonic() + RESTART_PAUSE_S
             self._count_death()
+
+    def _failure(self, what: str) -> PoolError:
+        """An error whose reason only Ray knows: where its logs are, which outlast this pool."""
+        self._failed = True
+        kept = self._temp and self._temp.with_name(_KEPT_NAME)
+        where = f"Ray's logs are kept in {kept}" if kept else "see Ray's logs on the machines of the cluster"
+        return PoolError(f"{what}; {where}")
 
     def close(self) -> None:
         """As `Pool.close`; a Ray of its own ends with it."""
@@ -312,7 +329,12 @@ class RayPool:
                 with contextlib.suppress(RayError):
                     ray.kill(reader.handle)
             ray.shutdown()
-        if self._temp is not None:
+        if self._temp is not None and self._failed:
+            kept = self._temp.with_name(_KEPT_NAME)
+            shutil.rmtree(kept, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._temp.rename(kept)
+        elif self._temp is not None:
             shutil.rmtree(self._temp, ignore_errors=True)
 
 
@@ -336,11 +358,11 @@ def _temp_folder() -> Path:
 
 def _require_cluster(address: str) -> None:
     """Ray itself would try for more than a minute before it says that nobody is there."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if address == "auto":
         return
-    if not host or not port.isdigit():
-        raise PoolError(f"Ray address {address!r} is not host:port, ray://host:port or auto")
+    if not host or "/" in host or not port.isdigit():
+        raise PoolError(f"Ray address {address!r} is not host:port or auto; write the head's, such as head:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
     except OSError as error:

@@ -78,7 +78,7 @@ class WorkerSettings:
     drain_seconds: float = 3.0
     """How long the end waits for batches that are being read."""
     ray_address: str | None = None
-    """None: a Ray of its own on this machine. Else `ray://host:port`, `host:port` or `auto`."""
+    """None: a Ray of its own on this machine. Else `host:port` or `auto`."""
     object_store_bytes: int = 128 << 20
     """Of its own Ray; it takes no less than 75 MiB."""
     ray_metrics_port: int | None = None

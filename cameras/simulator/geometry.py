@@ -93,8 +93,3 @@ class View:
 def quad_height(corners: Floats) -> float:
     """Height of a plate in pixels: mean of its left and right edge. `corners` 4 x 2, clockwise from top left."""
     return float((np.linalg.norm(corners[3] - corners[0]) + np.linalg.norm(corners[2] - corners[1])) / 2)
-
-
-def quad_width(corners: Floats) -> float:
-    """Width of a plate in pixels: mean of its upper and lower edge."""
-    return float((np.linalg.norm(corners[1] - corners[0]) + np.linalg.norm(corners[2] - corners[3])) / 2)

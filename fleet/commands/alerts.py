@@ -8,7 +8,7 @@ from contextlib import closing
 import click
 import msgspec
 
-from fleet.terminal import err, out, print_json, stop_event
+from fleet.terminal import err, out, print_json, stop_event, user
 from plumbing.bus import TopicPartition
 from schemas.alert import Alert
 from schemas.codec import SchemaError, decode_json
@@ -73,9 +73,9 @@ def _print(value: bytes, as_json: bool) -> None:
         sys.stdout.flush()
         return
     try:
-        out.print(alert_line(decode_json(value, Alert)), markup=False, soft_wrap=True)
+        out.print(alert_line(decode_json(value, Alert)), soft_wrap=True)
     except SchemaError as error:
-        err.print(f"a message that is no alert: {error}", markup=False)
+        err.print(f"a message that is no alert: {error}")
 
 
 def alert_line(alert: Alert) -> str:
@@ -101,7 +101,6 @@ def alert_line(alert: Alert) -> str:
 def wrong(alert_id: str | None, truth: str, silence: bool, undo: bool, print_all: bool, as_json: bool) -> None:
     """Say that an alert's plate was another one: this entry and this text raise no alert from now on."""
     from fleet.audit import search
-    from fleet.commands.hotlist import user
     from fleet.hotlists import HotlistBus, only
     from fleet.rooms import kafka_security
     from fleet.running import find_brokers
@@ -119,7 +118,7 @@ def wrong(alert_id: str | None, truth: str, silence: bool, undo: bool, print_all
                 print_json(msgspec.to_builtins(one))
             else:
                 note = "" if one.suppress else ", not silenced"
-                out.print(f"{one.hotlist_id}/{one.entry}: read {one.plate}, is {one.truth or '?'}{note}", markup=False)
+                out.print(f"{one.hotlist_id}/{one.entry}: read {one.plate}, is {one.truth or '?'}{note}")
         return
     hit = find_wrong_hit(
         lambda sql: search(settings, sql, "JSONEachRow", "wrong hit"),
@@ -135,8 +134,8 @@ def wrong(alert_id: str | None, truth: str, silence: bool, undo: bool, print_all
     if as_json:
         print_json({"key": hit.key, "suppressed": hit.suppress and not undo})
     elif undo:
-        err.print(f"{hit.entry} and {hit.plate} alert again", markup=False)
+        err.print(f"{hit.entry} and {hit.plate} alert again")
     elif hit.suppress:
-        err.print(f"{hit.entry or 'the list'} on {hit.hotlist_id} and {hit.plate} alert no more", markup=False)
+        err.print(f"{hit.entry or 'the list'} on {hit.hotlist_id} and {hit.plate} alert no more")
     else:
-        err.print(f"kept for training; {hit.plate} is the entry itself and still alerts (see --silence)", markup=False)
+        err.print(f"kept for training; {hit.plate} is the entry itself and still alerts (see --silence)")

@@ -29,4 +29,4 @@ def average(first: str, second: str, share: float, data: Path | None, out: Path)
     from vision.training.evaluate_reader import load_val
 
     temperature = make(find_model("reader", first), find_model("reader", second), share, out, load_val(data, "any"))
-    err.print(f"the reader is in {out}, its temperature {temperature}", markup=False)
+    err.print(f"the reader is in {out}, its temperature {temperature}")

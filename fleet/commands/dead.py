@@ -36,7 +36,7 @@ def _letters(records: Iterator[Record]) -> Iterator[Letter]:
         try:
             letter, headers = decode_dead(record.headers)
         except SchemaError as error:
-            err.print(f"offset {record.offset} of {DEAD.name} is no dead letter: {error}", markup=False)
+            err.print(f"offset {record.offset} of {DEAD.name} is no dead letter: {error}")
             continue
         if letter.dead_id not in seen:
             seen.add(letter.dead_id)

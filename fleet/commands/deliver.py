@@ -32,7 +32,8 @@ def deliver(
 ) -> None:
     """Deliver alerts to the targets of the settings: webhooks, MQTT, e-mail and whatever Apprise knows.
 
-    A target that is down loses nothing: its alerts wait on the topic, and it is tried until it takes them.
+    A webhook or MQTT broker that is down loses nothing: its alerts wait on the topic until it takes them. What people
+    cannot be told for hours (PLATEFLEET_DELIVER_NOTIFY_HOURS) becomes a dead letter.
     """
     from fleet.settings import load_settings
 
@@ -111,4 +112,4 @@ def _test(settings: "Settings", name: str) -> None:
             sender.send(alert, body)
         except SendError as error:
             raise CommandError(f"target {name} did not take the invented alert: {error}") from None
-    err.print(f"target {name} has taken an invented alert for {alert.plate}", markup=False)
+    err.print(f"target {name} has taken an invented alert for {alert.plate}")

@@ -2,10 +2,11 @@
 
 import click
 import msgspec
+from rich.text import Text
 
 from fleet.terminal import out, print_json
 
-_MARK = {"ok": "[green]ok[/]  ", "warn": "[yellow]warn[/]", "fail": "[bold red]fail[/]"}
+_STYLE = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @click.command()
@@ -22,7 +23,7 @@ def doctor(as_json: bool, show_settings: bool) -> None:
             print_json(values)
         else:
             for name, value in values.items():
-                out.print(f"{name}={'' if value is None else value}", markup=False, soft_wrap=True)
+                out.print(f"{name}={'' if value is None else value}", soft_wrap=True)
         return
     from fleet.doctor import examine
 
@@ -32,8 +33,8 @@ def doctor(as_json: bool, show_settings: bool) -> None:
         if as_json:
             print_json(msgspec.to_builtins(finding))
             continue
-        out.print(f"{_MARK[finding.state]} {finding.check}: ", end="", soft_wrap=True)
         mend = f" -> {finding.mend}" if finding.mend else ""
-        out.print(f"{finding.found}{mend}", markup=False, soft_wrap=True)
+        mark = (f"{finding.state:4}", _STYLE[finding.state])
+        out.print(Text.assemble(mark, f" {finding.check}: {finding.found}{mend}"), soft_wrap=True)
     if failed:
         raise SystemExit(1)

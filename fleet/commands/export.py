@@ -31,4 +31,4 @@ def export(detector: str | None, reader: str | None, data: Path | None, measure:
         raise CommandError(f"exporting needs the package {error.name}: pip install 'platefleet[export]'") from None
     torch.set_num_threads(cores(settings))
     cv2.setNumThreads(1)
-    write(finding, reading, root=data, measure=measure, tell=lambda line: err.print(line, markup=False, soft_wrap=True))
+    write(finding, reading, root=data, measure=measure, tell=lambda line: err.print(line, soft_wrap=True))

@@ -1,6 +1,5 @@
 """`platefleet hotlist`: entries and rules in, messages on fleet.hotlist out; what is in force; past sightings."""
 
-import getpass
 import resource
 import sys
 import time
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from fleet.errors import CommandError
 from fleet.hotlists import HotlistBus, check_name, make_entry, only
-from fleet.terminal import err, out, print_json
+from fleet.terminal import err, out, print_json, user
 from schemas.hotlist import HotlistEntry, HotlistRecord, HotlistRules
 
 if TYPE_CHECKING:
@@ -37,14 +36,6 @@ def _bus(settings: "Settings | None" = None) -> HotlistBus:
 
     settings = settings or load_settings()
     return HotlistBus(find_brokers(settings), kafka_security(settings))
-
-
-def user() -> str:
-    """The person at the terminal; empty where a container runs as a user without a name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 @click.group()
@@ -96,7 +87,7 @@ def add(
             told |= {"look_back": [msgspec.to_builtins(_without_picture(one)) for one in alerts], "raised": sent}
         print_json(told)
         return
-    err.print(f"{count} on list {hotlist_id}: {', '.join(entry.entry for entry in found)}", markup=False)
+    err.print(f"{count} on list {hotlist_id}: {', '.join(entry.entry for entry in found)}")
     if since:
         _print_past(alerts, since, sent, raise_alerts)
 
@@ -112,7 +103,7 @@ def _warn_of_twins(found: Sequence[HotlistEntry], records: Sequence[HotlistRecor
     for entry in found:
         twins = sorted(t for t in looks[skeleton(entry.entry)] if look_alike(t, entry.entry))
         if twins:
-            err.print(f"warning: {entry.entry} looks like {', '.join(twins[:_TOLD])}, on the list, too", markup=False)
+            err.print(f"warning: {entry.entry} looks like {', '.join(twins[:_TOLD])}, on the list, too")
 
 
 def _look_back(
@@ -161,9 +152,9 @@ def _print_past(alerts: "Sequence[Alert]", since: datetime, sent: int, raise_ale
     from fleet.commands.alerts import alert_line
 
     for alert in alerts:
-        out.print(alert_line(alert), markup=False, soft_wrap=True)
+        out.print(alert_line(alert), soft_wrap=True)
     end = f"; {sent} alerts raised, {len(alerts) - sent} had been before" if raise_alerts else ""
-    err.print(f"{len(alerts)} past sightings since {since:%Y-%m-%d %H:%M} UTC{end}", markup=False)
+    err.print(f"{len(alerts)} past sightings since {since:%Y-%m-%d %H:%M} UTC{end}")
 
 
 @hotlist.command("import")
@@ -201,12 +192,12 @@ def import_(file: Path, hotlist_id: str, skip_bad: bool, dry_run: bool, as_json:
         )
         return
     what = f"{len(found.entries)} entries, not imported" if dry_run else f"{count} entries on list {hotlist_id}"
-    err.print(f"{file}: {what} ({seconds:.1f} s, {memory:,.0f} MB)", markup=False)
+    err.print(f"{file}: {what} ({seconds:.1f} s, {memory:,.0f} MB)")
 
 
 def _tell_of_file(file: Path, found: "FileRead") -> None:
     for line, why in found.bad_rows:
-        err.print(f"{file}:{line}: {why}", markup=False, soft_wrap=True)
+        err.print(f"{file}:{line}: {why}", soft_wrap=True)
     if found.bad > len(found.bad_rows):
         err.print(f"... and {found.bad - len(found.bad_rows)} more bad rows")
     if found.repeated:
@@ -214,7 +205,7 @@ def _tell_of_file(file: Path, found: "FileRead") -> None:
     if found.twins:
         pairs = ", ".join(f"{a} and {b}" for a, b in found.twin_pairs[:_TOLD])
         more = ", ..." if found.twins > _TOLD else ""
-        err.print(f"warning: {found.twins} entries look like another one: {pairs}{more}", markup=False, soft_wrap=True)
+        err.print(f"warning: {found.twins} entries look like another one: {pairs}{more}", soft_wrap=True)
 
 
 @hotlist.command()
@@ -235,9 +226,7 @@ def export(file: Path, hotlist_id: str) -> None:
         except OSError as error:
             raise CommandError(f"{file}: {(error.strerror or str(error)).lower()}") from error
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    err.print(
-        f"{count} entries of list {hotlist_id} ({time.monotonic() - begin:.1f} s, {memory:,.0f} MB)", markup=False
-    )
+    err.print(f"{count} entries of list {hotlist_id} ({time.monotonic() - begin:.1f} s, {memory:,.0f} MB)")
 
 
 @hotlist.command("list")
@@ -257,7 +246,7 @@ def list_(hotlist_id: str | None, as_json: bool) -> None:
         table.add_row(entry.hotlist_id, entry.entry, entry.priority, entry.region, entry.reason, until, entry.added_by)
     out.print(table)
     for rules in ruled:
-        out.print(f"list {rules.hotlist_id}: {_in_words(rules)}", markup=False, soft_wrap=True)
+        out.print(f"list {rules.hotlist_id}: {_in_words(rules)}", soft_wrap=True)
 
 
 def _in_words(rules: HotlistRules) -> str:
@@ -288,7 +277,7 @@ def remove(entries: tuple[str, ...], hotlist_id: str, as_json: bool) -> None:
     if as_json:
         print_json({"hotlist_id": hotlist_id, "removed": [key.partition("/")[2] for key in wanted]})
     else:
-        err.print(f"{len(wanted)} taken off list {hotlist_id}", markup=False)
+        err.print(f"{len(wanted)} taken off list {hotlist_id}")
 
 
 @hotlist.command()
@@ -334,6 +323,5 @@ def rules(hotlist_id: str, drop: bool, as_json: bool, **changes: Any) -> None:
     else:
         out.print(
             f"list {hotlist_id}: {_in_words(known) if known else 'no rules, the defaults hold'}",
-            markup=False,
             soft_wrap=True,
         )

@@ -26,7 +26,5 @@ def pack(out: Path, limit_mib: float, splits: "tuple[Split, ...]", data: Path | 
     """
     from vision.training.packing import pack as make
 
-    made = make(
-        out, limit=int(limit_mib * 2**20), root=data, splits=splits, show=lambda line: err.print(line, markup=False)
-    )
-    err.print(f"{made.pictures} pictures, {made.size / 2**20:.1f} MiB, in {out}", markup=False)
+    made = make(out, limit=int(limit_mib * 2**20), root=data, splits=splits, show=lambda line: err.print(line))
+    err.print(f"{made.pictures} pictures, {made.size / 2**20:.1f} MiB, in {out}")

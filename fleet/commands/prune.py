@@ -35,4 +35,4 @@ def prune(kind: "Kind", model: str | None, share: float, out: Path) -> None:
     settings = load_settings()
     whole = find_model(kind, model or (settings.detector if kind == "detector" else settings.reader))
     parameters = make(whole, kind, share, out)
-    err.print(f"{parameters:,} parameters, in {out}", markup=False)
+    err.print(f"{parameters:,} parameters, in {out}")

@@ -37,7 +37,7 @@ def read(paths: tuple[Path, ...], as_json: bool, every: int) -> None:
         for picture, results, milliseconds in _timed(pictures(path, every), pipeline):
             failed = failed or bool(picture.error)
             if picture.error:
-                err.print(f"platefleet: {picture.error}", markup=False, soft_wrap=True)
+                err.print(f"platefleet: {picture.error}", soft_wrap=True)
             if as_json:
                 print_json(as_object(picture, results, milliseconds))
             elif not picture.error:
@@ -89,4 +89,4 @@ def _print(picture: "Picture", results: "Sequence[PlateResult]") -> None:
     told = [f"{text.plate} {text.region or '?'} {text.confidence:.0%}" for text in plates]
     if unread := len(results) - len(plates):
         told.append(f"{unread} not readable")
-    out.print(f"{where}: {', '.join(told) or 'no plate'}", markup=False, soft_wrap=True)
+    out.print(f"{where}: {', '.join(told) or 'no plate'}", soft_wrap=True)

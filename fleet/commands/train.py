@@ -101,7 +101,7 @@ def detector(
     threads = threads or (None if file else cores(settings))
     said = told(threads=threads, workers=workers, licence=licence, steps=steps)
     config = replace(config, resume=resume, device=settings.device, data=data, drives=drives, **said)
-    err.print(f"the detector is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)
+    err.print(f"the detector is in {run(config, runs=runs_file(settings, runs)).folder}")
 
 
 @train.command()
@@ -143,4 +143,4 @@ def reader(
     config = replace(config, real=config.real and not no_photographs)
     # unlike the detector's, its samples are always drawn beside the training
     config = replace(config, workers=max(1, config.workers))
-    err.print(f"the reader is in {run(config, runs=runs_file(settings, runs)).folder}", markup=False)
+    err.print(f"the reader is in {run(config, runs=runs_file(settings, runs)).folder}")

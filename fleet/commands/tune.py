@@ -64,5 +64,5 @@ def tune(
     base = replace(own, device=settings.device, data=data, **said)
     listed = runs_file(settings, runs)
     found = search(kind, base, lambda config: train(config, runs=listed), trials=trials, minutes=minutes)
-    err.print(f"the best of {found.trials} trials reached {found.figure:.4f} on val", markup=False)
+    err.print(f"the best of {found.trials} trials reached {found.figure:.4f} on val")
     click.echo(as_toml(replace(own, **found.settings), type(own)(out), module.PLACES), nl=False)

@@ -43,7 +43,7 @@ def up(
         plan = _plan(settings, source, cameras, speed, now, hotlist, leave, stop)
         from fleet.run import Run
 
-        err.print(f"starting; data in {settings.data_dir}", markup=False, soft_wrap=True)
+        err.print(f"starting; data in {settings.data_dir}", soft_wrap=True)
         report = Run(settings, plan, _screen(as_json), stop).go()
         interrupted = stop.is_set()
     if report is not None:
@@ -130,14 +130,13 @@ def _screen(as_json: bool) -> "Screen":
         err.print(
             f"{message.first_seen:%H:%M:%S} {message.camera_id} saw {message.plate} {message.region or '?'} "
             f"{message.confidence:.0%}{place}",
-            markup=False,
             soft_wrap=True,
         )
 
     def alert(message: "Alert") -> None:
-        err.print(alert_line(message), markup=False, soft_wrap=True, style="bold red")
+        err.print(alert_line(message), soft_wrap=True, style="bold red")
 
     def note(text: str) -> None:
-        err.print(text, markup=False, soft_wrap=True, style="dim")
+        err.print(text, soft_wrap=True, style="dim")
 
     return Screen(note, sighting, alert)

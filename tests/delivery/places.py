@@ -171,7 +171,7 @@ class Place:
             key = b"x" if isinstance(one, bytes) else one.plate.encode()
             self.producer.send(ALERTS.name, value, key=key).result(5)
 
-    def start(self, target: Target, sender: Sender | None = None) -> Running:
+    def start(self, target: Target, sender: Sender | None = None, give_up_s: float | None = None) -> Running:
         """Deliver to a target."""
         stop = threading.Event()
         courier = Courier(
@@ -185,6 +185,7 @@ class Place:
             stop,
             backoff=Backoff(first=0.05, most=0.2),
             refusals=3,
+            give_up_s=give_up_s,
         )
         thread = threading.Thread(target=courier.run, daemon=True)
         running = Running(courier, thread, stop)

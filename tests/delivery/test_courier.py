@@ -116,8 +116,16 @@ def test_a_message_that_is_refused_becomes_a_dead_letter_and_the_next_goes_on(pl
         wait_for("delivered", lambda: plates(hook) == ["ABC002"])
     ((record, why),) = place.buried
     assert decode_json(record.value or b"", Alert) == alert(1)
-    assert why == "desk refuses it: answer 422"
+    assert why == "desk refuses it, 3 times: answer 422"
     assert (running.courier.status.dead, running.courier.status.delivered) == (1, 1)
+
+
+def test_only_refusals_count_towards_a_dead_letter(place: Place) -> None:
+    with Hook(0, 503, 503, 503, 503, 422) as hook:
+        place.start(webhook(hook.url))
+        place.raise_(alert(1))
+        wait_for("delivered", lambda: plates(hook) == ["ABC001"])
+    assert place.buried == []
 
 
 def test_what_is_no_alert_becomes_a_dead_letter(place: Place) -> None:

@@ -17,8 +17,11 @@ from amqtt.broker import Broker
 
 from delivery.forms import Body
 from delivery.mqtt_loop import MqttLoop
-from delivery.senders import MqttSender, NotifySender, Unavailable, in_words
+from delivery.senders import MqttSender, NotifySender, Refused, Unavailable, in_words
+from delivery.service import Burier, make_courier
+from delivery.settings import DeliverySettings
 from delivery.target import Target
+from plumbing.clock import SystemClock
 from schemas.alert import Alert
 from schemas.codec import decode_json
 from tests.delivery.places import Place, alert, wait_for
@@ -127,16 +130,26 @@ def test_an_mqtt_broker_that_hangs_is_not_waited_for(free_port: Callable[[], int
 
 
 class Mailbox:
-    """Takes mail; refuses while `full`."""
+    """Takes mail; refuses while `full`, and always for `unknown`."""
 
     def __init__(self) -> None:
         self.full = False
+        self.unknown = ""
         self.mails: list[bytes] = []
+        self.recipients: list[tuple[str, str]] = []
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        if address == self.unknown:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.full:
             return "452 mailbox full"
         self.mails.append(envelope.content)
+        subject = email.message_from_bytes(envelope.content, policy=email.policy.default)["Subject"]
+        self.recipients += [(address, subject) for address in envelope.rcpt_tos]
         return "250 OK"
 
 
@@ -172,6 +185,63 @@ def test_mail_is_tried_until_it_is_taken_and_brings_the_picture(smtp: tuple[Mail
     text = next(part for kind, part in parts.items() if kind.startswith("text/")).get_content()
     assert "look out" in text
     assert "cam-1" in text
+
+
+def test_one_recipient_that_refuses_holds_up_no_alert_and_gets_nobody_a_mail_twice(smtp: tuple[Mailbox, int]) -> None:
+    box, port = smtp
+    box.unknown = "gone@example.org"
+    place = Place()
+    url = f"mailto://127.0.0.1:{port}?from=fleet@example.org&to=desk@example.org,{box.unknown},gate@example.org"
+    running = place.start(Target("mail", "notify", url))
+    place.raise_(alert(1))
+    wait_for("first buried", lambda: len(place.buried) == 1)
+    place.raise_(alert(2))
+    wait_for("second buried", lambda: len(place.buried) == 2)
+    place.end()
+    assert box.recipients == [
+        (who, f"ALERT high: ABC00{number}") for number in (1, 2) for who in ("desk@example.org", "gate@example.org")
+    ]
+    assert [why for _, why in place.buried] == ["mail refuses it, 3 times: not all of its recipients took it"] * 2
+    assert (running.courier.status.dead, running.courier.status.failed) == (2, 6)
+
+
+def test_each_service_of_a_target_is_told_once(smtp: tuple[Mailbox, int]) -> None:
+    box, port = smtp
+    box.unknown = "gone@example.org"
+    mails = [f"mailto://127.0.0.1:{port}?from=fleet@example.org&to={who}" for who in (box.unknown, "desk@example.org")]
+    sender = NotifySender(Target("mail", "notify", ", ".join(mails)))
+    for _ in range(2):
+        with pytest.raises(Refused, match="not all of its recipients"):
+            sender.send(alert(1), Body("", b""))
+    assert len(box.mails) == 1
+    box.unknown = ""
+    sender.send(alert(1), Body("", b""))
+    assert [who for who, _ in box.recipients] == ["desk@example.org", "gone@example.org"]
+
+
+def test_mail_that_nobody_takes_is_given_up_in_time(smtp: tuple[Mailbox, int]) -> None:
+    box, port = smtp
+    box.full = True
+    place = Place()
+    url = f"mailto://127.0.0.1:{port}?from=fleet@example.org&to=desk@example.org"
+    place.start(Target("mail", "notify", url), give_up_s=0.5)
+    place.raise_(alert(1))
+    wait_for("buried", lambda: len(place.buried) == 1)
+    box.full = False
+    place.raise_(alert(2))
+    wait_for("delivered", lambda: bool(box.mails))
+    place.end()
+    ((_, why),) = place.buried
+    assert why == "mail has not taken it within 0.0 h: the service did not take it"
+
+
+@pytest.mark.parametrize(("kind", "give_up_s"), [("notify", 60.0), ("webhook", None), ("mqtt", None)])
+def test_only_messages_to_people_are_given_up(kind: Any, give_up_s: float | None) -> None:
+    target = Target("one", kind, "mailto://example.org" if kind == "notify" else f"{kind}://example.org")
+    settings = DeliverySettings("b:1", (target,), notify_give_up_s=60.0)
+    clock = SystemClock()
+    courier = make_courier(settings, target, Burier(settings, clock), clock, threading.Event())
+    assert courier._give_up_s == give_up_s
 
 
 def test_an_address_that_apprise_does_not_know_is_said_and_waits() -> None:

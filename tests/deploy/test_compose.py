@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -16,13 +17,13 @@ from dotenv import dotenv_values
 from jsonschema import Draft7Validator
 
 from fleet.cli import cli
-from fleet.settings import CONFIG_VARIABLE, PREFIX, Settings
+from fleet.settings import CONFIG_VARIABLE, PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("${PLATEFLEET_IMAGE")}
+OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("${IMAGE")}
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?+])((?:[^{}]|\$\{[^}]*\})*))?\}")
 
@@ -117,8 +118,6 @@ def test_every_setting_is_known_and_goes_together(name: str, monkeypatch: pytest
     known = {PREFIX + field.upper() for field in Settings.model_fields} | {CONFIG_VARIABLE}
     assert set(ours) <= known
     assert all(key.startswith(("PLATEFLEET_", "RAY_")) for key in environment)
-    from fleet.settings import load_settings
-
     monkeypatch.chdir(tmp_path)
     for key in known:
         monkeypatch.delenv(key, raising=False)
@@ -140,7 +139,7 @@ def test_no_password_is_written_down() -> None:
 def test_every_variable_is_in_the_example_with_its_default() -> None:
     used = {match[1]: (match[2] or "", match[3] or "") for match in VARIABLE.finditer(TEXT)}
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
-    told = dict(line.lstrip("#").split("=", 1) for line in lines if re.match(r"#?[A-Z_]+=", line))
+    told = dict(line.lstrip("#").split("=", 1) for line in lines if re.match(r"#?[A-Z_0-9]+=", line))
     assert set(told) == set(used)
     for name, (kind, default) in used.items():
         if kind.endswith("-") and name != "CAMERA_ADDRESS":
@@ -149,6 +148,27 @@ def test_every_variable_is_in_the_example_with_its_default() -> None:
     assert set(cluster) <= set(used)
     assert str(cluster["KAFKA_BROKERS"]).count(",") == 2
     assert cluster["KAFKA_REPLICATION"] == "3"
+
+
+def test_the_whole_example_is_no_obstacle_to_commands_on_the_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
+    (tmp_path / ".env").write_text("\n".join(re.sub(r"^#(?=[A-Z_0-9]+=)", "", line) for line in lines))
+    assert len(dotenv_values(tmp_path / ".env")) > 10
+    monkeypatch.chdir(tmp_path)
+    for key in [key for key in os.environ if key.startswith(PREFIX)]:
+        monkeypatch.delenv(key)
+    load_settings()
+
+
+def test_every_service_of_ours_takes_further_settings_from_one_file() -> None:
+    for name, service in OURS.items():
+        assert service["env_file"] == [{"path": "platefleet.env", "required": False}], name
+    assert "platefleet.env" in (ROOT / ".gitignore").read_text("utf-8").splitlines(), "it holds passwords"
+    # what `environment` lists wins over the file, so that it may hold no more than each service needs
+    listed = {key for one in OURS.values() for key in one.get("environment", {})}
+    assert not [key for key in listed if key.startswith(("PLATEFLEET_KAFKA_", "PLATEFLEET_KEEP_"))]
 
 
 def test_dependencies_are_services_with_the_right_condition() -> None:
@@ -197,6 +217,19 @@ def test_three_brokers_know_each_other() -> None:
     voters = filled(brokers[0]["environment"]["KAFKA_CONTROLLER_QUORUM_VOTERS"], values)
     assert voters == "1@kafka:9093,2@kafka-2:9093,3@kafka-3:9093"
     assert filled(brokers[0]["environment"]["KAFKA_CONTROLLER_QUORUM_VOTERS"]) == "1@kafka:9093"
+
+
+def test_the_host_reaches_each_broker_where_that_says_it_is() -> None:
+    ports = set()
+    for name in ("kafka", "kafka-2", "kafka-3"):
+        environment = SERVICES[name]["environment"]
+        assert environment["KAFKA_LISTENERS"].endswith(",HOST://:19092")
+        assert "HOST:PLAINTEXT" in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+        told = filled(environment["KAFKA_ADVERTISED_LISTENERS"]).partition("HOST://")[2]
+        (published,) = map(filled, SERVICES[name]["ports"])
+        assert published == f"127.0.0.1:{told.removeprefix('localhost:')}:19092"
+        ports.add(told)
+    assert len(ports) == 3
 
 
 def test_the_image_is_locked_and_not_root() -> None:

@@ -144,4 +144,6 @@ def test_a_ray_cluster_that_is_not_there(topics: Topics, free_port: Callable[[],
     assert address in text
     assert seconds < 60, "Ray itself would try for longer"
     text, _ = fail(topics.settings(ray_address="nowhere"), PoolError)
-    assert "ray://host:port" in text
+    assert "host:port" in text
+    text, _ = fail(topics.settings(ray_address="ray://head:10001"), PoolError)
+    assert "host:port" in text

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fleet import audit
+from fleet.commands import hotlist
 from fleet.commands.hotlist import rules as rules_command
 from fleet.errors import CommandError
 from fleet.hotlist_files import read_entries, read_file, write_file
@@ -121,6 +123,14 @@ def test_what_is_written_is_read_again(tmp_path: Path, delimiter: str) -> None:
 
 def change(entry: Any, **fields: Any) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in entry.__struct_fields__} | fields
+
+
+def test_a_person_without_a_name_is_unknown_wherever_one_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert (audit.user(), hotlist.user()) == ("unknown", "unknown")
 
 
 def test_text_lines_are_counted_too(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def test_second_start_on_another_port_finds_the_topics_of_the_first(tmp_path: Pa
         with pytest.raises(LocalKafkaError, match=f"port {first.brokers.split(':')[1]} .* is in use"):
             LocalKafka(tmp_path / "other", port=int(first.brokers.split(":")[1])).start()
         address = first.brokers
+    told = first.log.read_text()
     with LocalKafka(tmp_path / "kafka") as second:
+        assert first.previous_log.read_text() == told, "why it ended can still be read"
         assert second.brokers != address
         assert {topic.name: topic.partitions for topic in TOPICS}.items() <= list_topics(second.brokers).items()
 

@@ -63,6 +63,7 @@ def test_unknown_names_are_refused_with_the_nearest_known_one(tmp_path: Path, mo
         ("DEVICE", "tpu", "PLATEFLEET_DEVICE"),
         ("GAP_SECONDS", "0", "PLATEFLEET_GAP_SECONDS: .*greater than 0"),
         ("STORE_URL", "chdb:///folder", "PLATEFLEET_STORE_URL: .*leave it unset"),
+        ("RAY_ADDRESS", "ray://head:10001", "PLATEFLEET_RAY_ADDRESS: .*write head:6379"),
     ],
 )
 def test_wrong_values_name_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str, match: str) -> None:

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from fleet.children import Child, ChildError
-from fleet.supervise import RESTARTS, ProcessService, Supervisor
+from fleet.local_kafka import LocalKafka
+from fleet.supervise import RESTARTS, KafkaService, LaunchError, ProcessService, Supervisor
 
 _SLEEP = "import time; time.sleep(600)"
 _FAMILY = (
@@ -121,6 +122,42 @@ def test_a_service_that_dies_again_and_again_is_given_up(
     assert len(lines) == RESTARTS
     assert "the flux is gone" in supervisor.failure
     assert "given up" in supervisor.failure
+
+
+def test_a_service_that_cannot_be_started_says_so_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="cannot start one: No such file"):
+        _service(tmp_path / "no-folder", _SLEEP).start()
+    (tmp_path / "one.ready").mkdir()
+    with pytest.raises(LaunchError, match=r"cannot start one: .*: .*one\.ready"):
+        _service(tmp_path, _SLEEP).start()
+
+
+def test_a_service_that_cannot_be_started_again_ends_all(tmp_path: Path, supervisor: Supervisor) -> None:
+    service = _service(tmp_path, "")
+    service.start()
+    assert service.wait(10)
+    service.log.unlink()
+    service.log.mkdir()
+    supervisor.add(service)
+    assert supervisor.failed.wait(10)
+    assert "cannot start one: Is a directory" in supervisor.failure
+
+
+def test_an_error_that_nobody_foresaw_ends_all_and_not_the_watch_alone(
+    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = _service(tmp_path, _SLEEP)
+    monkeypatch.setattr(service, "why_dead", lambda: 1 / 0)
+    supervisor.add(service)
+    assert supervisor.failed.wait(10)
+    assert "ZeroDivisionError" in supervisor.failure
+
+
+def test_the_log_of_a_dead_kafka_is_named_by_both_its_names(tmp_path: Path) -> None:
+    kafka = LocalKafka(tmp_path)
+    kafka.log.write_text("java.io.IOException: No space left on device")
+    why = KafkaService(kafka).why_dead()
+    assert f"(log: {tmp_path}/kafka.log, after a restart kafka.log.previous)" in why
 
 
 class _Impatient(threading.Event):

@@ -6,8 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from fleet import errors
 from schemas import export
-from schemas.topics import TOPICS
+from schemas.topics import ALERTS, DEAD, HOTLIST, SIGHTINGS, TOPICS, Topic
 
 
 def test_the_files_are_those_of_the_types() -> None:
@@ -67,6 +68,26 @@ def test_asyncapi_has_every_topic_and_no_loose_end() -> None:
         for part in reference.removeprefix("#/").split("/"):
             at = at[part]
         assert isinstance(at, dict)
+
+
+def test_every_room_that_is_told_of_a_topic_is_the_fleets_own() -> None:
+    told = {room for topic in TOPICS for room in (*topic.producers, *topic.consumers)}
+    assert told - {"subscribers"} == export.APPLICATION
+    assert set(errors._ROOMS) >= export.APPLICATION
+
+
+@pytest.mark.parametrize(
+    ("topic", "producers", "consumers"),
+    [
+        (SIGHTINGS, {"streams"}, {"streams", "fleet", "subscribers"}),
+        (ALERTS, {"streams", "fleet"}, {"streams", "delivery", "fleet", "subscribers"}),
+        (HOTLIST, {"fleet", "console"}, {"streams", "fleet"}),
+        (DEAD, {"workers", "streams", "delivery"}, {"streams", "fleet"}),
+    ],
+    ids=lambda value: value.name if isinstance(value, Topic) else "",
+)
+def test_who_writes_and_who_reads(topic: Topic, producers: set[str], consumers: set[str]) -> None:
+    assert (set(topic.producers), set(topic.consumers)) == (producers, consumers)
 
 
 def _references(node: object) -> list[str]:
