@@ -3,7 +3,8 @@
 Runs on a processor or a GPU from the same config, for a number of minutes or steps, and writes a checkpoint every few
 minutes, from which a killed run goes on. Progress goes to the log `vision.training` and to `log.jsonl` in the folder.
 
-Errors: `DataError` for missing pictures, `DeviceError` for a missing device, `TrainingError` for an unusable config.
+Errors: `DataError` for missing pictures, `DeviceError` for a missing device, `ModelError` for a model that cannot be
+read, `TrainingError` for an unusable config, and for a start or a checkpoint that does not fit it.
 """
 
 import copy
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ _SCENE_SOURCES = (
 _BODY = "stride"
 """How the names of the body's weights begin."""
 _SETTLING = 50
-_BEST = "best.pt"
+_CHECKPOINT = "checkpoint.pt"
 
 
 class _Stream(IterableDataset[Batch]):
@@ -85,6 +86,8 @@ class _State(Looks):
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """The averaged weights of the best look."""
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
@@ -118,13 +121,13 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
     An interrupt leaves a checkpoint, from which `resume` goes on.
     """
     commit = git_commit()
-    config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
+    state = _start(config, device)
     scenes, crops = _training_data(config)
     val = labelled(load_scenes("val", root=config.data, licence=config.licence))
-    state = _start(config, device)
+    config.out.mkdir(parents=True, exist_ok=True)
     log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
     batches = _batches(config, scenes, crops, state.step)
     with closing(Curves(config.out, state.step)) as curves:
@@ -137,7 +140,7 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
         finally:
             _save(config, state)
         if ended == "out of patience":
-            state.average.load_state_dict(torch.load(config.out / _BEST, map_location=device, weights_only=True))
+            state.average.load_state_dict(state.kept)
         settle(state.average, itertools.islice(batches, _SETTLING), device)
         del batches  # its workers hold every picture
         metrics = _look(run)
@@ -169,10 +172,10 @@ def _learn(run: _Run, batches: Iterator[Batch]) -> Ended:
 
 
 def _compare(run: _Run) -> None:
-    """Look at val; where patience may end the run, keep the best weights so far."""
-    better = run.state.better(_look(run)["average_precision"])
-    if better and run.config.patience:
-        torch.save(run.state.average.state_dict(), run.config.out / _BEST)
+    """Look at val, and keep the best weights so far: patience, of this run or of one that goes on, may end it."""
+    state = run.state
+    if state.better(_look(run)["average_precision"]):
+        state.kept = {name: tensor.clone() for name, tensor in state.average.state_dict().items()}
 
 
 def _batches(config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop], step: int) -> Iterator[Batch]:
@@ -214,21 +217,37 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     groups = weight_groups(network, config.weight_decay, config.body_rate, body=_BODY)
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate)
     state = _State(network=network, average=average, optimiser=optimiser)
-    file = config.out / "checkpoint.pt"
-    if config.resume and file.exists():
-        kept = torch.load(file, map_location=device, weights_only=True)
-        network.load_state_dict(kept["network"])
-        average.load_state_dict(kept["average"])
-        state.optimiser.load_state_dict(kept["optimiser"])
-        state.step, state.samples, state.seconds = kept["step"], kept["samples"], kept["seconds"]
-        state.best, state.since_best = kept.get("best", state.best), kept.get("since_best", 0)
+    if config.resume:
+        _resume(config.out / _CHECKPOINT, state, device)
     return state
 
 
+def _resume(file: Path, state: _State, device: torch.device) -> None:
+    """Put the checkpoint into `state`."""
+    if not file.exists():
+        raise TrainingError(f"nothing to resume: {file} is not there; start without resume")
+    saved = torch.load(file, map_location=device, weights_only=True)
+    try:
+        state.network.load_state_dict(saved["network"])
+        state.average.load_state_dict(saved["average"])
+    except RuntimeError as error:
+        raise TrainingError(f"{file} is of another architecture; resume with the config that it began with") from error
+    state.optimiser.load_state_dict(saved["optimiser"])
+    state.step, state.samples, state.seconds = saved["step"], saved["samples"], saved["seconds"]
+    # an older checkpoint tells of a best look, but not its weights: looks are then counted anew
+    if saved.get("kept"):
+        state.best, state.since_best, state.kept = saved["best"], saved["since_best"], saved["kept"]
+
+
 def take_over(network: nn.Module, start: str) -> int:
-    """Copy the weights of a model wherever name and shape agree; returns how many tensors did."""
+    """Copy the weights of a model wherever name and shape agree; returns how many tensors did.
+
+    Raises `TrainingError` where no convolution's weights do: the last biases agree whatever the architecture.
+    """
     own = network.state_dict()
     same = {k: v for k, v in load_state(find_model("detector", start)).items() if k in own and v.shape == own[k].shape}
+    if all(tensor.ndim < 4 for tensor in same.values()):
+        raise TrainingError(f"{start} shares no weights with this architecture: a run cannot start from it")
     network.load_state_dict(same, strict=False)
     return len(same)
 
@@ -327,7 +346,7 @@ def _append(config: DetectorTrainConfig, row: dict[str, Any]) -> None:
 
 
 def _save(config: DetectorTrainConfig, state: _State) -> None:
-    kept = {
+    saved = {
         "network": state.network.state_dict(),
         "average": state.average.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -336,10 +355,11 @@ def _save(config: DetectorTrainConfig, state: _State) -> None:
         "seconds": state.seconds,
         "best": state.best,
         "since_best": state.since_best,
+        "kept": state.kept,
     }
     fresh = config.out / "checkpoint.tmp"
-    torch.save(kept, fresh)
-    fresh.replace(config.out / "checkpoint.pt")
+    torch.save(saved, fresh)
+    fresh.replace(config.out / _CHECKPOINT)
 
 
 def _look(run: _Run) -> dict[str, Any]:
