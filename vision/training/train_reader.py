@@ -2,7 +2,7 @@
 
 Invented plates are easy at first and grow harder as the network learns (CTC does not get off the ground on hard ones);
 real plates are mixed in until they are half. The weights kept are the moving average that read the validation plates
-best. An interrupted run resumes from its last checkpoint.
+best. A run that was interrupted or killed resumes from its last checkpoint.
 """
 
 import json
@@ -73,6 +73,7 @@ def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult
     try:
         run.go()
     except KeyboardInterrupt:
+        run.save_checkpoint()
         record(runs, run.told("interrupted"))
         raise
     finally:
@@ -221,11 +222,11 @@ class _Run:
                 self._check(float(np.mean(losses)))
                 losses.clear()
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self._save_checkpoint()
+                self.save_checkpoint()
                 saved = time.monotonic()
         if losses or not self.state.metrics:
             self._check(float(np.mean(losses)) if losses else float("nan"))
-        self._save_checkpoint()
+        self.save_checkpoint()
         if self.val:
             self._choose(self.val)
             calibrate(self.config.out, self.val)
@@ -332,6 +333,8 @@ class _Run:
         if state.better(metrics["exact"]):
             state.metrics = {name: share for name, share in metrics.items() if name != "loss"}
             self._write()
+            # a run that goes on shall not take worse weights than these for better
+            self.save_checkpoint()
 
     def _write(self) -> None:
         """The averaged weights as they are now, with their card."""
@@ -339,7 +342,8 @@ class _Run:
         write_reader_card(out, self.average, self.architecture, state.step, state.metrics, asdict(self.config))
         write_card(out, read_folder(out).card | {"commit": self.commit, "start": self.start})
 
-    def _save_checkpoint(self) -> None:
+    def save_checkpoint(self) -> None:
+        """All that it takes to go on."""
         path = self.config.out / "checkpoint.pt"
         saved = {
             "network": self.network.state_dict(),
