@@ -312,6 +312,13 @@ def test_a_run_goes_on_from_its_checkpoint(run: DetectorTrainConfig) -> None:
     assert torch.load(run.out / "checkpoint.pt", weights_only=True)["step"] == 11
 
 
+@pytest.mark.parametrize(("steps", "minutes", "wanted"), [(2, 75.0, 2), (40, 1e-9, 0), (None, 1e-9, 0)])
+def test_a_run_ends_by_steps_or_by_minutes_whichever_comes_first(
+    run: DetectorTrainConfig, tmp_path: Path, steps: int | None, minutes: float, wanted: int
+) -> None:
+    assert train(replace(run, out=tmp_path, steps=steps, minutes=minutes)).steps == wanted
+
+
 @pytest.mark.timeout(240)
 def test_a_worker_starts_when_opencv_and_torch_have_threads(pack: Path, tmp_path: Path) -> None:
     """One that was forked inherited OpenCV's pool without its threads, and waited for them for ever."""

@@ -253,9 +253,9 @@ def take_over(network: nn.Module, start: str) -> int:
 
 
 def _progress(config: DetectorTrainConfig, state: _State) -> float:
-    if config.steps is not None:
-        return state.step / config.steps
-    return state.seconds / (60 * config.minutes)
+    """0 to 1 and beyond: how much of the run is over."""
+    by_steps = state.step / config.steps if config.steps is not None else 0.0
+    return max(by_steps, state.seconds / (60 * config.minutes))
 
 
 def _step(run: _Run, batch: Batch, done: float) -> Loss:
