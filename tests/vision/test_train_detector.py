@@ -164,6 +164,27 @@ def test_teachers_are_listened_to(run: DetectorTrainConfig, tmp_path: Path) -> N
         train(replace(lone, out=tmp_path / "none", teachers=("nobody",)))
 
 
+@pytest.mark.parametrize("pays", [False, True])
+def test_steps_are_in_bf16_only_where_that_pays(
+    run: DetectorTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pays: bool
+) -> None:
+    asked, seen, forward = [], set(), DetectorNet.forward
+
+    def watched(network: DetectorNet, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not torch.is_inference_mode_enabled():  # a look at val has its own
+            seen.add(torch.is_autocast_enabled("cpu"))
+        return forward(network, pictures)
+
+    def measured(network: torch.nn.Module, device: torch.device, shape: tuple[int, ...], loss: object) -> bool:
+        asked.append(shape)
+        return pays
+
+    monkeypatch.setattr(DetectorNet, "forward", watched)
+    monkeypatch.setattr("vision.training.train_detector.bf16_pays", measured)
+    train(replace(run, out=tmp_path, steps=2, teachers=(str(run.out),)))
+    assert (asked, seen) == ([(2, 64, 96)], {pays})
+
+
 def test_a_loose_box_leaves_room_inwards() -> None:
     label = Label.from_box(64.0, 32.0, 60.0, 20.0)
     label.slack = (0.1, 0.2)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from vision.detector import DetectorNet, TorchDetector, fuse, network_of, normalise
-from vision.device import Placement, choose_device
+from vision.device import Placement, choose_device, gpu_dtype
 from vision.registry import find_model, load_state
 from vision.training.curves import Curves
 from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
@@ -40,7 +40,7 @@ from vision.training.detector_loss import Loss, detector_loss
 from vision.training.drives import TRUTH, load_drive
 from vision.training.evaluate_detector import average_precision, best_threshold, judge, labelled, rows, summarise
 from vision.training.looks import Looks
-from vision.training.optimising import weight_groups
+from vision.training.optimising import bf16_pays, weight_groups
 from vision.training.published import body_of
 from vision.training.runs import Ended, Run, TrainResult, record
 
@@ -100,6 +100,8 @@ class _Run:
     config: DetectorTrainConfig
     state: _State
     device: torch.device
+    half: bool
+    """Whether steps are computed in bf16."""
     val: list[Scene]
     curves: Curves
     teachers: list[nn.Module]
@@ -128,10 +130,13 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
     scenes, crops = _training_data(config)
     val = labelled(load_scenes("val", root=config.data, licence=config.licence))
     config.out.mkdir(parents=True, exist_ok=True)
-    log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
+    half = _half_pays(config, state.network, device)
+    kind = "bf16" if half else "float32"
+    log.info("training on %s in %s, %d scenes, %d crops, step %d", device, kind, len(scenes), len(crops), state.step)
     batches = _batches(config, scenes, crops, state.step)
     with closing(Curves(config.out, state.step)) as curves:
-        run = _Run(config, state, device, val, curves, [_teacher(name, device) for name in config.teachers], commit)
+        teachers = [_teacher(name, device) for name in config.teachers]
+        run = _Run(config, state, device, half, val, curves, teachers, commit)
         try:
             ended = _learn(run, batches)
         except KeyboardInterrupt:
@@ -141,7 +146,7 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
             _save(config, state)
         if ended == "out of patience":
             state.average.load_state_dict(state.kept)
-        settle(state.average, itertools.islice(batches, _SETTLING), device)
+        settle(state.average, itertools.islice(batches, _SETTLING), device, half)
         del batches  # its workers hold every picture
         metrics = _look(run)
     weights = state.average.state_dict()
@@ -222,6 +227,12 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     return state
 
 
+def _half_pays(config: DetectorTrainConfig, network: nn.Module, device: torch.device) -> bool:
+    # two pictures would not show what bf16 saves, all of a batch would take long where it is emulated
+    pictures, height, width, _ = config.shapes[0]
+    return bf16_pays(network, device, (min(pictures, 8), height, width), lambda out: out[0].sum() + out[1].sum())
+
+
 def _resume(file: Path, state: _State, device: torch.device) -> None:
     """Put the checkpoint into `state`."""
     if not file.exists():
@@ -267,9 +278,9 @@ def _step(run: _Run, batch: Batch, done: float) -> Loss:
         group["lr"] = rate * group["share"]
     state.network.train()
     pictures = _pictures(batch, device)
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=run.half):
         heat, geometry = state.network(pictures)
-    sure, told = state.step >= config.sure_from, _told(run.teachers, pictures)
+    sure, told = state.step >= config.sure_from, _told(run.teachers, pictures, run.half)
     loss = detector_loss(heat.float(), geometry.float(), batch, sure=sure, told=told, taught=config.taught)
     state.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
@@ -287,11 +298,11 @@ def _teacher(name: str, device: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def _told(teachers: Sequence[nn.Module], pictures: Tensor) -> Tensor | None:
-    """B x h x w, 0 to 1: the heat that the teachers' logits have on the mean; None without any."""
+def _told(teachers: Sequence[nn.Module], pictures: Tensor, half: bool) -> Tensor | None:
+    """B x h x w, 0 to 1: the heat that the teachers' logits have on the mean; None without any; `half` is bf16."""
     if not teachers:
         return None
-    with torch.autocast(pictures.device.type, dtype=torch.bfloat16):
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
         heats = [network(pictures)[0].float() for network in teachers]
     return torch.stack(heats).mean(dim=0).sigmoid()
 
@@ -312,15 +323,15 @@ def _pictures(batch: Batch, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> None:
+def settle(network: nn.Module, batches: Iterable[Batch], device: torch.device, half: bool) -> None:
     """Measure the batch norms' means and spreads anew: those kept while training are of other weights, and of few
-    pictures. Leaves the network in eval mode."""
+    pictures. `half` is bf16. Leaves the network in eval mode."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # a plain mean over all batches
     network.train()
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
         for batch in batches:
             network(_pictures(batch, device))
     network.eval()
@@ -367,7 +378,7 @@ def _look(run: _Run) -> dict[str, Any]:
     config, state, device = run.config, run.state, run.device
     network = DetectorNet(config.architecture)
     network.load_state_dict(state.average.state_dict())
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = gpu_dtype(device) if device.type == "cuda" else torch.float32
     outcomes = judge(TorchDetector(network, Placement(device, dtype), threshold=0.05, tiles=config.tiles), run.val)
     threshold = best_threshold(outcomes)
     figures = {"threshold": threshold, "average_precision": round(average_precision(outcomes), 4)}

@@ -100,7 +100,7 @@ class _Run:
         )
         if config.resume:
             self._resume()
-        self.half = bf16_pays(self.network, self.device)
+        self.half = bf16_pays(self.network, self.device, (16, *CROP_SIZE), lambda out: out.logits.float().sum())
         self.rng = np.random.default_rng([config.seed, self.state.step])
         self.buffer = ReplayBuffer(config.replay, CROP_SIZE)
         finders = self._finders()
