@@ -109,6 +109,7 @@ def test_a_reader_out_of_patience_stops_and_is_listed(tiny: ReaderTrainConfig, t
     card = json.loads((config.out / "card.json").read_text())
     assert (run["kind"], run["ended"], run["steps"]) == ("reader", "out of patience", 3)
     assert (run["weights"], run["commit"], run["start"]) == (card["sha256"], card["commit"], "")
+    assert set(run["metrics"]) == {"greedy_exact"}
     assert (run["data"], run["extras"]) == ({}, {}), "invented plates alone need no photographs"
     assert run["config"]["patience"] == 2
     assert "data" not in run["config"]
@@ -252,6 +253,7 @@ def test_tune_and_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest
     assert runs[0]["weights"] == sha256_of((tmp_path / "search" / "trial-000" / "weights.pt").read_bytes())
     table = CliRunner().invoke(cli, ["runs"])
     assert table.stdout.count("finished") == 2
+    assert table.stdout.count("% greedy") == 2
     nothing = CliRunner().invoke(cli, ["runs", "--runs", str(tmp_path / "none.jsonl")])
     assert nothing.exit_code == 0
     assert "no training has ended yet" in nothing.stderr
