@@ -159,10 +159,6 @@ class Letterbox:
         """Points (..., 2) on the input to pixels of the picture."""
         return (points / np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
 
-    def to_input(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points (..., 2) of the picture to pixels of the input."""
-        return (points * np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
-
 
 @functools.lru_cache(maxsize=256)
 def letterbox(width: int, height: int, tiles: int = DEFAULT_TILES) -> Letterbox:
