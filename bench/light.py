@@ -254,7 +254,9 @@ def difference(one: Bools, other: Bools, seed: int = 0) -> tuple[float, float, f
 def measure(model: ModelFolder, sets: dict[str, Plates], samples: Sequence[Sample], steps: int, seed: int) -> list[Any]:
     """One row per stage, way and group of plates."""
     start, temperature = network_of(model), float(model.card.get("temperature", 1.0))
-    half = bool(steps) and bf16_pays(copy.deepcopy(start), torch.device("cpu"))
+    half = bool(steps) and bf16_pays(
+        copy.deepcopy(start), torch.device("cpu"), (16, *CROP_SIZE), lambda out: out.logits.float().sum()
+    )
     rows: list[dict[str, Any]] = []
     for stage in ("as it is", f"{steps} steps") if steps else ("as it is",):
         tuned = stage != "as it is"

@@ -124,22 +124,6 @@ def _stayed(
     return (ends_b + ends_s) * row[BLANK], stay
 
 
-def text_probability(probs: Probabilities, text: str) -> float:
-    """The exact CTC probability of one text."""
-    states = [BLANK]
-    for k in encode(text):
-        states += [k, BLANK]
-    alpha = np.zeros(len(states))
-    alpha[:2] = probs[0, states[:2]]
-    skip = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(len(states))])
-    for row in probs[1:]:
-        come = alpha.copy()
-        come[1:] += alpha[:-1]
-        come[2:] += np.where(skip[2:], alpha[:-2], 0.0)
-        alpha = come * row[states]
-    return float(alpha[-2:].sum())
-
-
 def align(probs: Probabilities, text: str) -> list[tuple[int, int]]:
     """For each character of `text` the first step and one past the last of the likeliest way to spell it.
 

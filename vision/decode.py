@@ -2,7 +2,7 @@
 
 The header is read first, so a picture of absurd size is refused before anything is allocated. Outcomes:
 grey, palette and one-bit pictures become BGR; 16 bits become 8 (the high byte); an alpha plane is dropped; CMYK and Lab
-are converted by their colour model; an EXIF orientation is applied, so that pixels (and corners reported in them) are
+are converted by their colour model; a stored orientation is applied, so that pixels (and corners reported in them) are
 those of the upright photograph; of an animation the first picture is taken. A cut-off file is an error, never half a
 picture.
 
@@ -30,7 +30,13 @@ PillowImage.init()
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 # Pillow's own build says which it has; naming one that it lacks is an error there
 _FORMATS = tuple(name for name in _WANTED if name in PillowImage.OPEN)
-_BY_PILLOW = frozenset({"CMYK", "LAB", "YCCK"})
+# OpenCV knows neither these colours nor how an AVIF picture is to be turned
+_MODES_BY_PILLOW = frozenset({"CMYK", "LAB", "YCCK"})
+_FORMATS_BY_PILLOW = frozenset({"AVIF"})
+# what Pillow raises of bytes that it cannot make sense of; the last is its AVIF library's
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
+# Pillow does not miss the end of these
+_ENDS = {"PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 # our own limit is checked on the header; Pillow's warning about the same would only add a line
 warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)
 
@@ -53,17 +59,16 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image:
     """The upright picture, height x width x 3, BGR; raises `DecodeError`."""
     with _header(data, max_pixels) as header:
         size = header.size
-        if header.mode in _BY_PILLOW:
+        if header.mode in _MODES_BY_PILLOW or header.format in _FORMATS_BY_PILLOW:
             return _decode_by_pillow(header)
         kind = header.format or "picture"
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = _decode_by_opencv(data)
     if picture is None:
+        told = f"{kind} picture of {size[0]} x {size[1]}"
         if _whole(data, kind):
-            raise DecodeError("unsupported", f"this {kind} picture uses a variant that cannot be decoded")
-        raise DecodeError(
-            "truncated", f"{kind} picture of {size[0]} x {size[1]} is cut off or damaged: {len(data)} bytes"
-        )
-    return picture  # type: ignore[return-value]
+            raise DecodeError("unsupported", f"this {told} uses a variant that cannot be decoded")
+        raise DecodeError("truncated", f"{told} is cut off or damaged: {len(data)} bytes")
+    return picture
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
@@ -83,7 +88,7 @@ def _header(data: bytes, max_pixels: int) -> PillowImage.Image:
         raise DecodeError("too-large", f"picture refused: more than {max_pixels} pixels ({error})") from error
     except UnidentifiedImageError:
         raise DecodeError("not-an-image", f"{len(data)} bytes that are no picture of a known kind") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except _DAMAGED as error:
         raise DecodeError("truncated", f"the picture's header is damaged: {error}") from error
     width, height = header.size
     if width * height > max_pixels:
@@ -91,19 +96,31 @@ def _header(data: bytes, max_pixels: int) -> PillowImage.Image:
     return header
 
 
+def _decode_by_opencv(data: bytes) -> Image | None:
+    """None for what OpenCV cannot make a colour picture of."""
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # such as a side of more than 2^20 pixels
+        return None
+    # of a grey PFM picture it gives one plane
+    return picture if picture is not None and picture.ndim == 3 else None  # type: ignore[return-value]
+
+
 def _decode_by_pillow(header: PillowImage.Image) -> Image:
     try:
         upright = ImageOps.exif_transpose(header).convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+    except _DAMAGED as error:
         raise DecodeError("truncated", f"{header.format} picture is cut off or damaged: {error}") from error
     return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
 
 
 def _whole(data: bytes, kind: str) -> bool:
     """Whether Pillow can read all of what OpenCV refused: then it is the variant, not the bytes, that is at fault."""
+    if not data.endswith(_ENDS.get(kind, b"")):
+        return False
     try:
         with PillowImage.open(io.BytesIO(data), formats=(kind,)) as picture:
             picture.load()
-    except (OSError, ValueError, SyntaxError, EOFError):
+    except _DAMAGED:
         return False
     return True

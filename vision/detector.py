@@ -159,10 +159,6 @@ class Letterbox:
         """Points (..., 2) on the input to pixels of the picture."""
         return (points / np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
 
-    def to_input(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points (..., 2) of the picture to pixels of the input."""
-        return (points * np.array([self.scale_x, self.scale_y], np.float32)).astype(np.float32)
-
 
 @functools.lru_cache(maxsize=256)
 def letterbox(width: int, height: int, tiles: int = DEFAULT_TILES) -> Letterbox:
@@ -278,13 +274,17 @@ Prepare = Callable[[Sequence[Image | Tensor], Sequence[Letterbox], Placement], t
 
 
 def as_floats(pictures: Sequence[Image | Tensor], boxes: Sequence[Letterbox], placement: Placement) -> tuple[Tensor]:
-    """`Prepare` for a network that takes B x 3 x H x W, evened out."""
+    """`Prepare` for a network that takes B x 3 x H x W, evened out; raises `ValueError` for arrays beside tensors."""
+    resident = [picture for picture in pictures if isinstance(picture, Tensor)]
+    if 0 < len(resident) < len(pictures):
+        raise ValueError(
+            f"{len(resident)} of {len(pictures)} pictures are tensors; give all of them as one or as arrays"
+        )
     device, dtype = placement.device, placement.dtype
     shape = (len(pictures), boxes[0].height, boxes[0].width, 3)
     # on a processor the border alone is cleared: clearing all costs what a network's layer costs
     make = torch.empty if device.type == "cpu" else torch.zeros
     batch = make(shape, dtype=dtype, device=device).permute(0, 3, 1, 2)
-    resident = [picture for picture in pictures if isinstance(picture, Tensor)]
     letterboxed(resident, boxes, batch)
     for slot, picture, box in zip(batch, pictures, boxes, strict=True):
         inner = slot[:, : box.inner_height, : box.inner_width]
@@ -354,7 +354,7 @@ class GridDetector:
     def detect(self, images: Sequence[Image | Tensor]) -> list[list[Detection]]:
         """One list per picture, best first; raises `ValueError` for an array that is no H x W x 3 uint8 picture.
 
-        All pictures may be tensors on the detector's device (see `vision.resident`): they are then prepared there.
+        All pictures, or none, may be tensors on the detector's device (see `vision.resident`), where they are prepared.
         """
         boxes = []
         for number, image in enumerate(images):

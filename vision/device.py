@@ -1,7 +1,8 @@
 """Where the networks run: in come the words of a setting (`auto`, `cpu`, `cuda`, `bf16`...), out comes a `Placement`.
 
-`auto` takes a CUDA device when torch sees one, else the processor. Precision `auto` is bf16 on a GPU, and on a
-processor bf16 only when a short measurement in this process finds it faster than float32 there.
+`auto` takes a CUDA device when torch sees one, else the processor. Precision `auto` is bf16 on a GPU that computes in
+it, fp16 on an older one, and on a processor bf16 only when a short measurement in this process finds it faster than
+float32 there.
 
 Errors: `DeviceError` (a ValueError), one line that names what is wrong and what can be had.
 """
@@ -39,7 +40,7 @@ def place(device: str = "auto", precision: str = "auto") -> Placement:
     chosen = choose_device(device)
     if precision == "auto":
         if chosen.type == "cuda":
-            return Placement(chosen, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+            return Placement(chosen, gpu_dtype(chosen))
         return Placement(chosen, torch.bfloat16 if bf16_gain() > 1.15 else torch.float32)
     if precision not in PRECISIONS:
         raise DeviceError(f"unknown precision {precision!r}; choose auto, {', '.join(PRECISIONS)}")
@@ -63,6 +64,12 @@ def choose_device(device: str = "auto") -> torch.device:
     elif chosen.type != "cpu":
         raise DeviceError(f"device {device!r} is not supported; choose auto, cpu, cuda or cuda:N")
     return chosen
+
+
+def gpu_dtype(device: torch.device) -> torch.dtype:
+    """The short number type that a GPU computes in: bf16, or fp16 where bf16 is but emulated (T4, V100)."""
+    with torch.cuda.device(device):  # what is asked next is asked of the current one
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 @functools.cache

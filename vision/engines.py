@@ -1,4 +1,5 @@
-"""Which runtime runs the networks: in come two models and a setting, out comes a `Choice`, by measurement where asked.
+"""Which runtime runs the networks: in come two models and a setting, out comes a `Choice`, by measurement where asked,
+or, with `load_engines`, the networks themselves.
 
 `auto` takes torch on a GPU, with kernels launched one by one or as recorded graphs, whichever is quicker there, and on
 a processor wherever a number type is asked for. Else it runs every variant that is there for a few pictures and takes
@@ -33,7 +34,7 @@ from vision.plates import plate_with_text, render_plate
 from vision.reader import CROP_SIZE, RowReader, TorchReader
 from vision.registry import Kind, ModelError, ModelFolder
 from vision.resident import upload
-from vision.runtime_onnx import ONNX_ENGINES, OnnxDetector, OnnxReader, find_variant, variants
+from vision.runtime_onnx import ONNX_ENGINES, DamagedError, OnnxDetector, OnnxReader, find_variant, variants
 from vision.runtime_openvino import version as openvino_version
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ PICTURE = (720, 1280)
 """Height, width of the pictures that are raced over."""
 PLATES = 2
 """Crops that are read per picture in a race."""
+_MEASURED = "measured"
 _ROUNDS = 5
 _FILE = "engines.json"
 
@@ -91,6 +93,37 @@ def make_reader(
     return reader
 
 
+def load_engines(
+    finding: ModelFolder,
+    reading: ModelFolder,
+    engine: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 1,
+    cache: Path | None = None,
+) -> tuple[Choice, GridDetector, RowReader]:
+    """As `choose_engines`, and what it chose. Where that cannot be loaded since the race, another one is run."""
+    choose = partial(
+        choose_engines, finding, reading, engine, device=device, precision=precision, threads=threads, cache=cache
+    )
+
+    def load(choice: Choice) -> tuple[Choice, GridDetector, RowReader]:
+        return (
+            choice,
+            make_detector(finding, choice.detector, device, precision, threads),
+            make_reader(reading, choice.reader, device, precision, threads),
+        )
+
+    choice = choose()
+    try:
+        return load(choice)
+    except ModelError:
+        if not choice.milliseconds:
+            raise
+    return load(choose(anew=True))
+
+
 def choose_engines(
     finding: ModelFolder,
     reading: ModelFolder,
@@ -100,8 +133,12 @@ def choose_engines(
     precision: str = "auto",
     threads: int = 1,
     cache: Path | None = None,
+    anew: bool = False,
 ) -> Choice:
-    """What shall run the two models; `cache` is the folder that keeps the outcome of races."""
+    """What shall run the two models.
+
+    `cache` is the folder that keeps the outcome of races; with `anew` what it holds is passed over.
+    """
     if engine not in get_args(EngineSetting):
         raise ModelError(f"unknown engine {engine!r}; choose one of {', '.join(get_args(EngineSetting))}")
     if engine in ONNX_ENGINES:
@@ -115,13 +152,14 @@ def choose_engines(
     chosen = choose_device(device)
     if chosen.type == "cuda":
         both: dict[Engine, float] = {"torch": 0.0, "torch-graphs": 0.0}
-        return _raced(Race(finding, reading, {"detector": both, "reader": both}, threads, device, precision), cache)
+        those = Race(finding, reading, {"detector": both, "reader": both}, threads, device, precision)
+        return _raced(those, cache, anew)
     if precision != "auto":
         return Choice("torch", "torch", f"for {precision}")
     allowed: dict[Kind, dict[Engine, float]] = {"detector": _allowed(finding), "reader": _allowed(reading)}
     if all(len(engines) == 1 for engines in allowed.values()):
         return Choice("torch", "torch", "nothing else is exported")
-    return _raced(Race(finding, reading, allowed, threads), cache)
+    return _raced(Race(finding, reading, allowed, threads), cache, anew)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +196,17 @@ def exact_in_8_bits() -> bool:
     return any(able.get(name) for name in ("avx512_vnni", "avx_vnni", "avx512_vnni_vl", "amx_int8"))
 
 
-def _raced(those: Race, cache: Path | None) -> Choice:
+def _raced(those: Race, cache: Path | None, anew: bool) -> Choice:
     key = _key(those)
     with _locked(cache):
         known = _remembered(cache)
-        if key in known:
+        if key in known and not anew:
             with contextlib.suppress(TypeError, KeyError):
                 return Choice(**known[key])
         choice = race(those)
-        _remember(cache, known | {key: asdict(choice)})
+        # one that is damaged today may be the quickest tomorrow, and the key does not tell the two days apart
+        if choice.why == _MEASURED:
+            _remember(cache, known | {key: asdict(choice)})
     return choice
 
 
@@ -182,12 +222,13 @@ def race(those: Race) -> Choice:
     cut = crops if device.type == "cpu" else torch.stack(upload(crops, device))
     detectors: dict[Engine, Callable[[], object]] = {}
     readers: dict[Engine, Callable[[], object]] = {}
+    damaged: list[str] = []
     for engine in those.allowed["detector"]:
-        with _left_out(those.finding, engine):
+        with _left_out(those.finding, engine, damaged):
             detector = make_detector(those.finding, engine, those.device, those.precision, those.threads)
             detectors[engine] = partial(detector.detect, pictures)
     for engine in those.allowed["reader"]:
-        with _left_out(those.reading, engine):
+        with _left_out(those.reading, engine, damaged):
             reader = make_reader(those.reading, engine, those.device, those.precision, those.threads)
             readers[engine] = partial(reader.read, cut, [False] * PLATES)
     detect, read = _milliseconds(detectors), _milliseconds(readers)
@@ -197,18 +238,21 @@ def race(those: Race) -> Choice:
         if those.allowed["detector"][one] + those.allowed["reader"][other] <= MOST_LOST + 1e-9
     ]
     _, one, other = min(pairs)
-    return Choice(one, other, "measured", {"detector": detect, "reader": read})
+    why = f"{_MEASURED} without {', '.join(damaged)}" if damaged else _MEASURED
+    return Choice(one, other, why, {"detector": detect, "reader": read})
 
 
 @contextlib.contextmanager
-def _left_out(model: ModelFolder, engine: Engine) -> Iterator[None]:
-    """A damaged export costs speed, not the start; torch itself must load."""
+def _left_out(model: ModelFolder, engine: Engine, damaged: list[str]) -> Iterator[None]:
+    """A damaged export costs speed, not the start, and is added to `damaged`; torch itself must load."""
     try:
         yield
     except ModelError as error:
         if engine == "torch":
             raise
         log.warning("%s of %s is left out: %s", engine, model.name, error)
+        if isinstance(error, DamagedError):
+            damaged.append(f"{engine} of {model.name}")
 
 
 def _milliseconds(works: Mapping[Engine, Callable[[], object]]) -> Mapping[Engine, float]:

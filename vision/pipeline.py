@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from vision.engines import Choice, choose_engines, make_detector, make_reader
+from vision.engines import Choice, load_engines
 from vision.rectify import rectify
 from vision.registry import find_model
 from vision.resident import fetch, rectified, upload
@@ -79,11 +79,9 @@ class PlatePipeline:
         """
         finding, reading = find_model("detector", detector), find_model("reader", reader)
         cv2.setNumThreads(threads)
-        choice = choose_engines(
+        choice, finds, reads = load_engines(
             finding, reading, engine, device=device, precision=precision, threads=threads, cache=cache
         )
-        finds = make_detector(finding, choice.detector, device, precision, threads)
-        reads = make_reader(reading, choice.reader, device, precision, threads)
         finds.tiles = tiles or finds.tiles
         placed = finds.placement.device
         resident = placed if placed.type == "cuda" else None

@@ -1,10 +1,9 @@
-"""Plates straightened: pictures and four corners (or an upright box) in, crops of one size out, and points back again.
+"""Plates straightened: pictures and four corners (or those of an upright box) in, crops of one size out.
 
 The crop shows the plate plus a margin on every side, stretched to the wanted size whatever the plate's shape: the
 reader sees all plates at the same width and height. What lies outside the picture repeats its edge.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -54,26 +53,6 @@ def rectify(image: Image, corners: Corners, size: tuple[int, int], margin: float
         source, transform, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(crop, np.uint8)
-
-
-def rectify_box(
-    image: Image, box: tuple[float, float, float, float], size: tuple[int, int], margin: float = MARGIN
-) -> Image:
-    """As `rectify`, from an upright box (x, y, width, height): cut and stretched, not straightened."""
-    return rectify(image, box_corners(*box), size, margin)
-
-
-def rectify_batch(
-    images: Sequence[Image], corners: Sequence[Sequence[Corners]], size: tuple[int, int], margin: float = MARGIN
-) -> tuple[list[Image], list[tuple[int, int]]]:
-    """All plates of all pictures, flattened: the crops, and for each the picture's and the plate's index."""
-    crops: list[Image] = []
-    origin: list[tuple[int, int]] = []
-    for i, (image, plates) in enumerate(zip(images, corners, strict=True)):
-        for k, quad in enumerate(plates):
-            crops.append(rectify(image, quad, size, margin))
-            origin.append((i, k))
-    return crops, origin
 
 
 def _checked(corners: Corners) -> Corners:

@@ -73,6 +73,8 @@ def read_folder(path: Path) -> ModelFolder:
         raise ModelError(f"no model at {path}: {error.strerror} (card.json); train one or name another") from error
     except ValueError as error:
         raise ModelError(f"{path / 'card.json'} is not JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path / 'card.json'} is no JSON object; restore the folder from the repository")
     for key in ("sha256", "weights"):
         if not isinstance(card.get(key), str):
             raise ModelError(f"{path / 'card.json'} lacks {key!r}; restore the folder from the repository")

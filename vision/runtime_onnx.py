@@ -38,6 +38,10 @@ _PROCESSOR = Placement(torch.device("cpu"), torch.float32)
 Run = Callable[[Tensor], list[NDArray[np.float32]]]
 
 
+class DamagedError(ModelError):
+    """A variant's file is not its card's, or cannot be read: restored or exported anew, it can be used again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One exported file of a model, as its card describes it."""
@@ -92,9 +96,9 @@ def _bytes_of(variant: Variant) -> bytes:
     try:
         data = variant.path.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot read {variant.path}: {error.strerror}; restore it from the repository") from error
+        raise DamagedError(f"cannot read {variant.path}: {error.strerror}; restore it from the repository") from error
     if sha256_of(data) != variant.sha256:
-        raise ModelError(f"{variant.path} is not the file its card describes (sha256 differs); export it anew")
+        raise DamagedError(f"{variant.path} is not the file its card describes (sha256 differs); export it anew")
     return data
 
 

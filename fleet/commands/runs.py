@@ -56,4 +56,6 @@ def _figure(metrics: dict[str, Any]) -> str:
     """What the run's kind is judged by."""
     if "exact" in metrics:
         return f"{100 * metrics['exact']:.1f} %"
+    if "greedy_exact" in metrics:
+        return f"{100 * metrics['greedy_exact']:.1f} % greedy"
     return f"AP {metrics['average_precision']:.3f}" if "average_precision" in metrics else ""

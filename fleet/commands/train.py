@@ -18,7 +18,9 @@ RUNS = click.option(
 _OPTIONS = (
     click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and its model."),
     click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=75.0, show_default=True),
-    click.option("--steps", type=click.IntRange(min=1), default=None, help="End after so many steps."),
+    click.option(
+        "--steps", type=click.IntRange(min=1), default=None, help="End after so many steps, where that comes first."
+    ),
     click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True),
     click.option(
         "--threads", type=click.IntRange(min=1), default=None, help="Default: the --config's, else PLATEFLEET_THREADS."

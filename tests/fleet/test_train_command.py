@@ -19,7 +19,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 
     def note(config: Any, *, runs: Path | None = None) -> TrainResult:
         configs.append(config)
-        return TrainResult(config.out, 1, dict.fromkeys(FIGURE.values(), 0.5))
+        return TrainResult(config.out, 1, {name: 0.5 for names in FIGURE.values() for name in names})
 
     monkeypatch.setenv("PLATEFLEET_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PLATEFLEET_THREADS", "2")

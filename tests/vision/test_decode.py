@@ -53,6 +53,8 @@ def close(picture: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
         pytest.param(saved("RGB", "TIFF"), 0, id="tiff"),
         pytest.param(saved("CMYK", "TIFF"), 2, id="cmyk tiff"),
         pytest.param(saved("RGB", "GIF"), 60, id="gif"),
+        pytest.param(saved("RGB", "AVIF", quality=95), 12, id="avif"),
+        pytest.param(saved("RGBA", "AVIF", quality=95), 12, id="avif with alpha"),
         pytest.param(saved("RGB", "PPM"), 0, id="ppm"),
         pytest.param(encoded(".png", colourful().astype(np.uint16) * 257), 1, id="16-bit png"),
         pytest.param(encoded(".tiff", colourful().astype(np.uint16) * 257), 1, id="16-bit tiff"),
@@ -82,7 +84,7 @@ def test_grey_pictures_become_bgr_of_three_equal_planes(data: bytes) -> None:
     assert close(picture, grey, 8)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize(("orientation", "turn"), [(3, cv2.ROTATE_180), (6, cv2.ROTATE_90_CLOCKWISE), (8, 2)])
 def test_exif_orientation_is_applied(kind: str, orientation: int, turn: int) -> None:
     exif = PillowImage.Exif()
@@ -99,12 +101,20 @@ def test_exif_orientation_is_applied_to_cmyk_too() -> None:
     assert decode_image(saved("CMYK", "JPEG", exif=exif)).shape == (WIDTH, HEIGHT, 3)
 
 
+@pytest.mark.parametrize(("orientation", "flip"), [(2, 1), (4, 0)])
+def test_a_mirrored_avif_is_mirrored_back(orientation: int, flip: int) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    picture = decode_image(saved("RGB", "AVIF", exif=exif))
+    assert np.abs(picture.astype(int) - cv2.flip(colourful(), flip).astype(int)).mean() < 6
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
 def test_extreme_shapes_decode(size: tuple[int, int]) -> None:
     assert decode_image(encoded(".png", np.full((*size, 3), 7, np.uint8))).shape == (*size, 3)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.95])
 def test_cut_off_files_are_errors_not_half_pictures(kind: str, kept: float) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (80, 120, 3), dtype=np.uint8)
@@ -117,10 +127,11 @@ def test_cut_off_files_are_errors_not_half_pictures(kind: str, kept: float) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_jpeg_that_lacks_only_its_last_bytes_is_truncated() -> None:
-    data = saved("RGB", "JPEG")
+@pytest.mark.parametrize(("kind", "short"), [("JPEG", 2), ("PNG", 1), ("PNG", 20), ("GIF", 1)])
+def test_a_file_that_lacks_only_its_last_bytes_is_truncated(kind: str, short: int) -> None:
+    data = saved("RGB", kind)
     with pytest.raises(DecodeError) as caught:
-        decode_image(data[:-2])
+        decode_image(data[:-short])
     assert caught.value.reason == "truncated"
 
 
@@ -128,6 +139,16 @@ def test_a_cut_off_cmyk_jpeg_is_truncated() -> None:
     data = saved("CMYK", "JPEG")
     with pytest.raises(DecodeError) as caught:
         decode_image(data[: len(data) // 2])
+    assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("box", [b"pitm", b"mdat"])
+def test_a_damaged_avif_is_truncated(box: bytes) -> None:
+    data = bytearray(saved("RGB", "AVIF"))
+    begin = data.index(box) + 4
+    data[begin : begin + 6] = bytes(6)
+    with pytest.raises(DecodeError) as caught:
+        decode_image(bytes(data))
     assert caught.value.reason == "truncated"
 
 
@@ -154,12 +175,32 @@ def test_absurd_sizes_are_refused_by_the_header(size: tuple[int, int]) -> None:
     assert caught.value.reason == "too-large"
 
 
-def test_a_float_tiff_is_unsupported_and_says_so() -> None:
+def blank(mode: str, size: tuple[int, int], kind: str) -> bytes:
     buffer = io.BytesIO()
-    PillowImage.fromarray(np.zeros((20, 30), np.float32)).save(buffer, "TIFF")
+    PillowImage.new(mode, size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(blank("F", (30, 20), "TIFF"), id="float tiff"),
+        pytest.param(b"Pf\n4 3\n-1.0\n" + bytes(48), id="float ppm"),
+        pytest.param(blank("RGB", (1_100_000, 1), "PPM"), id="wide ppm"),
+        pytest.param(blank("RGB", (1_100_000, 1), "BMP"), id="wide bmp"),
+    ],
+)
+def test_what_cannot_be_decoded_is_unsupported_and_says_so(data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
-        decode_image(buffer.getvalue())
+        decode_image(data)
     assert caught.value.reason == "unsupported"
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absurd_side_without_its_pixels_is_truncated() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_image(b"P6 1100000 1 255\n")
+    assert caught.value.reason == "truncated"
 
 
 def test_size_is_told_without_decoding() -> None:

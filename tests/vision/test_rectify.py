@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.rectify import box_corners, crop_transform, rectify, rectify_batch, rectify_box
+from vision.rectify import box_corners, crop_transform, rectify
 
 SIZE = (48, 144)
 
@@ -40,7 +40,8 @@ def test_a_plate_put_into_perspective_comes_back() -> None:
 
 def test_an_upright_box_without_margin_is_a_plain_cut() -> None:
     picture = np.random.default_rng(1).integers(0, 255, (100, 200, 3), dtype=np.uint8)
-    assert np.array_equal(rectify_box(picture, (20, 30, 144, 48), SIZE, margin=0.0), picture[30:78, 20:164])
+    crop = rectify(picture, box_corners(20, 30, 144, 48), SIZE, margin=0.0)
+    assert np.array_equal(crop, picture[30:78, 20:164])
 
 
 def test_a_large_plate_is_shrunk_by_area() -> None:
@@ -53,18 +54,10 @@ def test_a_large_plate_is_shrunk_by_area() -> None:
 def test_boxes_partly_or_wholly_outside_repeat_the_edge() -> None:
     picture = np.full((50, 80, 3), 77, np.uint8)
     for box in ((-40, -10, 90, 30), (200, 200, 60, 20), (-4000, -900, 9000, 3000)):
-        assert (rectify_box(picture, box, SIZE) == 77).all()
+        assert (rectify(picture, box_corners(*box), SIZE) == 77).all()
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 2)), np.full((4, 2), np.nan), np.array([[0, 0], [1, 1], [2, 2], [3, 3]])])
 def test_corners_without_area_are_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="no area"):
         rectify(np.zeros((10, 10, 3), np.uint8), bad.astype(np.float32), SIZE)
-
-
-def test_batches_keep_their_origin() -> None:
-    pictures = [np.full((60, 90, 3), value, np.uint8) for value in (10, 20, 30)]
-    quad = box_corners(5, 5, 40, 12)
-    crops, origin = rectify_batch(pictures, [[quad], [], [quad, quad]], SIZE)
-    assert origin == [(0, 0), (2, 0), (2, 1)]
-    assert [int(crop.mean()) for crop in crops] == [10, 30, 30]

@@ -68,9 +68,10 @@ def test_a_card_without_a_sum_is_refused(folder: Path) -> None:
 
 
 def test_a_missing_or_broken_card_is_one_line(folder: Path) -> None:
-    (folder / "card.json").write_text("{")
-    with pytest.raises(ModelError, match="not JSON"):
-        read_folder(folder)
+    for text, told in (("{", "not JSON"), ("[]", "no JSON object")):
+        (folder / "card.json").write_text(text)
+        with pytest.raises(ModelError, match=told):
+            read_folder(folder)
     with pytest.raises(ModelError, match="no model at"):
         read_folder(folder / "nowhere")
 

@@ -56,6 +56,12 @@ def test_letterboxing_gives_what_shrink_gives(size: tuple[int, int]) -> None:
     assert largest <= 1
 
 
+def test_tensors_and_arrays_together_are_refused() -> None:
+    detector, array = TorchDetector.from_model(find_model("detector"), "cpu", "fp32"), street(90, 160)
+    with pytest.raises(ValueError, match="1 of 2 pictures are tensors"):
+        detector.detect([array, *upload([array], CPU)])
+
+
 def test_slots_of_a_batch_hold_what_the_detector_prepares() -> None:
     pictures = [street(720, 1280), street(360, 640), street(720, 1280, seed=4)]
     boxes = [letterbox(1280, 720)] * 3

@@ -350,6 +350,36 @@ def test_a_race_is_run_once_and_again_for_other_models(
 def test_a_damaged_export_costs_speed_not_the_start(exported: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
     finding = _with(exported[0], tmp_path, "onnx")
     (finding.path / "model.onnx").write_bytes(b"half a file")
-    choice = choose_engines(finding, exported[1], device="cpu")
+    cache = tmp_path / "cache"
+    choice = choose_engines(finding, exported[1], device="cpu", cache=cache)
     assert choice.detector == "torch"
     assert set(choice.milliseconds["detector"]) == {"torch"}
+    assert choice.why == "measured without onnx of detector, openvino of detector"
+    assert not (cache / "engines.json").exists(), "whole again, it may be the quickest"
+
+
+def test_an_export_damaged_after_the_race_costs_speed_not_the_start(
+    exported: tuple[ModelFolder, ModelFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"torch": 9.0, "onnx": 3.0, "openvino": 8.5, "onnx-int8": 8.0}
+    monkeypatch.setattr(engines, "_milliseconds", lambda works: {engine: times[engine] for engine in works})
+    finding, cache = _with(exported[0], tmp_path, "onnx"), tmp_path / "cache"
+    names = {"detector": str(finding.path), "reader": str(exported[1].path)}
+
+    def loaded() -> Choice:
+        pipeline = PlatePipeline.load("cpu", **names, cache=cache)
+        assert pipeline.choice is not None
+        assert pipeline.read([np.zeros((64, 64, 3), np.uint8)]) == [[]]
+        return pipeline.choice
+
+    assert (loaded().detector, loaded().why) == ("onnx", "measured")
+    whole = (finding.path / "model.onnx").read_bytes()
+    (finding.path / "model.onnx").unlink()
+    for _ in range(2):
+        assert loaded().detector == "torch"
+    (finding.path / "model.onnx").write_bytes(whole)
+    assert loaded().detector == "onnx", "what was remembered holds again"
+    (finding.path / "weights.pt").write_bytes(b"half a file")
+    (finding.path / "model.onnx").unlink()
+    with pytest.raises(ModelError, match=r"weights\.pt is not the file"):
+        loaded()

@@ -14,7 +14,7 @@ import torch
 
 from vision.detector import DEFAULT_TILES, STRIDE, Architecture, DetectorNet, TorchDetector
 from vision.plates import random_plate, render_plate
-from vision.registry import WEIGHTS, ModelError, load_state, read_folder, sha256_of
+from vision.registry import WEIGHTS, ModelError, find_model, load_state, read_folder, sha256_of
 from vision.training import detector_config
 from vision.training.data import DataError, PlateLabel, Scene, load_scenes
 from vision.training.detector_config import DetectorTrainConfig, TrainingError, read_config
@@ -164,6 +164,27 @@ def test_teachers_are_listened_to(run: DetectorTrainConfig, tmp_path: Path) -> N
         train(replace(lone, out=tmp_path / "none", teachers=("nobody",)))
 
 
+@pytest.mark.parametrize("pays", [False, True])
+def test_steps_are_in_bf16_only_where_that_pays(
+    run: DetectorTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pays: bool
+) -> None:
+    asked, seen, forward = [], set(), DetectorNet.forward
+
+    def watched(network: DetectorNet, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not torch.is_inference_mode_enabled():  # a look at val has its own
+            seen.add(torch.is_autocast_enabled("cpu"))
+        return forward(network, pictures)
+
+    def measured(network: torch.nn.Module, device: torch.device, shape: tuple[int, ...], loss: object) -> bool:
+        asked.append(shape)
+        return pays
+
+    monkeypatch.setattr(DetectorNet, "forward", watched)
+    monkeypatch.setattr("vision.training.train_detector.bf16_pays", measured)
+    train(replace(run, out=tmp_path, steps=2, teachers=(str(run.out),)))
+    assert (asked, seen) == ([(2, 64, 96)], {pays})
+
+
 def test_a_loose_box_leaves_room_inwards() -> None:
     label = Label.from_box(64.0, 32.0, 60.0, 20.0)
     label.slack = (0.1, 0.2)
@@ -248,6 +269,15 @@ def test_a_run_starts_from_a_model_where_shapes_agree(run: DetectorTrainConfig, 
     assert torch.equal(network.join16[0].weight, before)
 
 
+@pytest.mark.parametrize("start", ["reader", "other"])
+def test_a_start_that_shares_no_weights_is_refused(run: DetectorTrainConfig, tmp_path: Path, start: str) -> None:
+    model = find_model("reader").path if start == "reader" else run.out
+    config = replace(run, out=tmp_path / "out", start=str(model), architecture=Architecture((24, 24, 40, 40), neck=24))
+    with pytest.raises(TrainingError, match="shares no weights"):
+        train(config)
+    assert not config.out.exists()
+
+
 def test_a_run_starts_from_a_published_body_which_learns_at_its_own_rate(pack: Path, tmp_path: Path) -> None:
     config = DetectorTrainConfig(
         out=tmp_path / "out", steps=2, workers=0, device="cpu", data=pack, architecture=Architecture(body="lcnet4"),
@@ -303,6 +333,13 @@ def test_a_run_goes_on_from_its_checkpoint(run: DetectorTrainConfig) -> None:
     assert torch.load(run.out / "checkpoint.pt", weights_only=True)["step"] == 11
 
 
+@pytest.mark.parametrize(("steps", "minutes", "wanted"), [(2, 75.0, 2), (40, 1e-9, 0), (None, 1e-9, 0)])
+def test_a_run_ends_by_steps_or_by_minutes_whichever_comes_first(
+    run: DetectorTrainConfig, tmp_path: Path, steps: int | None, minutes: float, wanted: int
+) -> None:
+    assert train(replace(run, out=tmp_path, steps=steps, minutes=minutes)).steps == wanted
+
+
 @pytest.mark.timeout(240)
 def test_a_worker_starts_when_opencv_and_torch_have_threads(pack: Path, tmp_path: Path) -> None:
     """One that was forked inherited OpenCV's pool without its threads, and waited for them for ever."""
@@ -342,13 +379,46 @@ def test_a_run_with_a_worker_ends_when_it_is_out_of_patience(
     assert list(config.out.glob("events.out.tfevents.*"))
 
 
-def test_a_checkpoint_from_before_patience_still_loads(run: DetectorTrainConfig, tmp_path: Path) -> None:
-    old = torch.load(run.out / "checkpoint.pt", weights_only=True)
-    del old["best"], old["since_best"]
-    torch.save(old, tmp_path / "checkpoint.pt")
+def test_a_run_without_patience_goes_on_with_it_and_keeps_the_best_weights(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DetectorTrainConfig(
+        out=tmp_path / "out", steps=3, workers=0, device="cpu", data=pack, architecture=TINY,
+        shapes=((2, 64, 96, 1.0),), every_minutes=1e-6,
+    )  # fmt: skip
+    figures = itertools.chain([0.2, 0.9, 0.3, 0.3], itertools.repeat(0.1))
+    monkeypatch.setattr("vision.training.train_detector.average_precision", lambda outcomes: next(figures))
+    monkeypatch.setattr("vision.training.train_detector._SETTLING", 0)
+    train(config)
+    saved = torch.load(config.out / "checkpoint.pt", weights_only=True)
+    assert (saved["best"], saved["since_best"]) == (0.9, 1)
+    train(replace(config, steps=100, patience=3, resume=True), runs=tmp_path / "runs.jsonl")
+    (run,) = read_runs(tmp_path / "runs.jsonl")
+    assert (run["ended"], run["steps"]) == ("out of patience", 5)
+    weights = torch.load(config.out / "weights.pt", weights_only=True)
+    assert torch.equal(weights["heat.weight"], saved["kept"]["heat.weight"].half())
+    assert not torch.equal(weights["heat.weight"], saved["average"]["heat.weight"].half())
+
+
+@pytest.mark.parametrize("gone", [("best", "since_best", "kept"), ("kept",)])
+def test_a_checkpoint_without_the_best_weights_counts_looks_anew(
+    run: DetectorTrainConfig, tmp_path: Path, gone: tuple[str, ...]
+) -> None:
+    old = torch.load(run.out / "checkpoint.pt", weights_only=True) | {"best": 0.9, "since_best": 7}
+    torch.save({name: value for name, value in old.items() if name not in gone}, tmp_path / "checkpoint.pt")
     config = replace(run, out=tmp_path, resume=True)
     state = _start(config, torch.device("cpu"))
     assert (state.step, state.best, state.since_best) == (old["step"], -1.0, 0)
+
+
+def test_a_run_that_cannot_be_resumed_says_why(run: DetectorTrainConfig, tmp_path: Path) -> None:
+    nowhere = replace(run, out=tmp_path / "out", resume=True)
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        train(nowhere)
+    assert not nowhere.out.exists()
+    with pytest.raises(TrainingError, match="another architecture") as caught:
+        train(replace(run, architecture=Architecture(), resume=True))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_filter_that_leaves_nothing_is_an_error(pack: Path, tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from vision.registry import WEIGHTS, ModelError, ModelFolder, find_model, load_s
 from vision.training import train_reader
 from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, REPOSITORY, DataError
+from vision.training.evaluate_reader import ValSet
 from vision.training.jitter import jitter
 from vision.training.judging import edit_distance, fold
+from vision.training.model_card import card_text
 from vision.training.optimising import weight_groups
 from vision.training.reader_config import CODE, ConfigError, ReaderTrainConfig, learning_rate, read_config
 from vision.training.reader_data import (
@@ -38,6 +40,7 @@ from vision.training.reader_data import (
 )
 from vision.training.reader_loss import reader_loss, text_losses
 from vision.training.replay import ReplayBuffer
+from vision.training.runs import read_runs
 from vision.training.sample_workers import MixSettings
 from vision.training.splicing import find_gaps
 from vision.training.synth import synth_crop
@@ -363,6 +366,41 @@ def test_crops_are_put_on_cars_as_often_as_the_settings_say(
     assert mix.mounted[0].data != mix.mounted[1].data
     assert run.val_mounted is not None
     assert run.val_mounted.truths == ["ZZ99"]
+
+
+def test_a_finished_run_tells_the_figures_of_the_weights_that_it_kept(
+    scene_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(scene_pack / "crop.jpg"), np.full((60, 180, 3), 90, np.uint8))
+    crop = json.loads((scene_pack / "crops.jsonl").read_text())
+    both = [crop, *(crop | {"split": "val", "text": text} for text in ("AB1", "AB2"))]
+    (scene_pack / "crops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in both))
+    shares = iter([0.5, 0.4, 0.4, 0.3, 0.3, 0.3])
+
+    def worse_and_worse(val: ValSet, network: ReaderNet) -> dict[str, float]:
+        return {"greedy_exact": next(shares)}
+
+    monkeypatch.setattr(ValSet, "measure", worse_and_worse)
+    config = ReaderTrainConfig(
+        tmp_path / "run", steps=3, batch=8, threads=1, replay=96, check_every=1, data=scene_pack,
+        widths=(8, 8, 16, 16), sequence=32,
+    )  # fmt: skip
+    result = train(config, runs=tmp_path / "runs.jsonl")
+    (run,) = read_runs(tmp_path / "runs.jsonl")
+    card = read_folder(config.out).card
+    assert card["steps"] == 3, "nobody reads anything, so the last weights read no worse"
+    assert result.metrics == run["metrics"] == card["val"]
+    assert set(card["val"]) == {"exact", "all", "nanonets"}
+
+
+def test_greedy_figures_are_called_so(tmp_path: Path) -> None:
+    crops = np.zeros((2, *CROP_SIZE, 3), np.uint8)
+    plates = [RealPlate(b"", np.zeros((4, 2), np.float32), text, "made", None, "", 0.0) for text in ("A", "B")]
+    found = ValSet(plates, crops).measure(ReaderNet(ReaderArchitecture((8, 8, 16, 16), 32, REGIONS)))
+    assert set(found) == {"greedy_exact", "all", "made", "loss"}
+    card = find_model("reader").card
+    assert "read as production reads" in card_text(card)
+    assert "Read greedily" in card_text(card | {"val": found})
 
 
 def test_dropout_does_nothing_when_reading() -> None:

@@ -1,6 +1,7 @@
 """What surrounds a training: curves, patience, the list of runs, and the search for settings."""
 
 import builtins
+import itertools
 import json
 import logging
 import time
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from fleet.cli import cli
 from vision.detector import Architecture
-from vision.registry import sha256_of
+from vision.registry import read_folder, sha256_of
 from vision.training import detector_config, reader_config, train_reader
 from vision.training.config_file import as_toml
 from vision.training.curves import Curves
@@ -107,6 +109,7 @@ def test_a_reader_out_of_patience_stops_and_is_listed(tiny: ReaderTrainConfig, t
     card = json.loads((config.out / "card.json").read_text())
     assert (run["kind"], run["ended"], run["steps"]) == ("reader", "out of patience", 3)
     assert (run["weights"], run["commit"], run["start"]) == (card["sha256"], card["commit"], "")
+    assert set(run["metrics"]) == {"greedy_exact"}
     assert (run["data"], run["extras"]) == ({}, {}), "invented plates alone need no photographs"
     assert run["config"]["patience"] == 2
     assert "data" not in run["config"]
@@ -125,6 +128,43 @@ def test_an_interrupted_run_is_listed_too(
         train(tiny, runs=tmp_path / "runs.jsonl")
     (run,) = read_runs(tmp_path / "runs.jsonl")
     assert (run["ended"], run["steps"], run["weights"]) == ("interrupted", 0, None)
+
+
+def saved_state(config: ReaderTrainConfig) -> dict[str, Any]:
+    return dict(torch.load(config.out / "checkpoint.pt", weights_only=True)["state"])
+
+
+def test_an_interrupted_reader_goes_on_where_it_was(tiny: ReaderTrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = train_reader.update_average, itertools.count(1)
+
+    def interrupt_third(*arguments: Any) -> None:
+        real(*arguments)
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_reader, "update_average", interrupt_third)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(tiny, steps=5))
+    assert saved_state(tiny)["step"] == 3
+    assert train(replace(tiny, steps=5, resume=True)).steps == 5
+    assert next(calls) == 6, "three steps before, two after"
+
+
+def test_a_killed_reader_knows_the_figure_of_the_weights_that_it_left(
+    tiny: ReaderTrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = train_reader.reader_loss, itertools.count(1)
+
+    def killed_third(*arguments: Any) -> Any:
+        if next(calls) == 3:
+            raise SystemExit
+        return real(*arguments)
+
+    monkeypatch.setattr(train_reader, "reader_loss", killed_third)
+    with pytest.raises(SystemExit):
+        train(replace(tiny, steps=5, check_every=2))
+    assert read_folder(tiny.out).card["steps"] == saved_state(tiny)["step"] == 2
+    assert saved_state(tiny)["best"] >= 0
 
 
 def test_a_broken_list_is_named(tmp_path: Path) -> None:
@@ -213,6 +253,7 @@ def test_tune_and_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest
     assert runs[0]["weights"] == sha256_of((tmp_path / "search" / "trial-000" / "weights.pt").read_bytes())
     table = CliRunner().invoke(cli, ["runs"])
     assert table.stdout.count("finished") == 2
+    assert table.stdout.count("% greedy") == 2
     nothing = CliRunner().invoke(cli, ["runs", "--runs", str(tmp_path / "none.jsonl")])
     assert nothing.exit_code == 0
     assert "no training has ended yet" in nothing.stderr

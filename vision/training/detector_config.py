@@ -18,16 +18,16 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DetectorTrainConfig:
-    """Everything that a run depends on beside the data."""
+    """Everything that a run depends on beside the data. It ends after `minutes` or `steps`, whichever comes first."""
 
     out: Path
     """Folder of the run: checkpoint, log, and the model (weights.pt, card.json, card.md)."""
     start: str = ""
     """A model, by its name or folder, whose weights are taken over wherever name and shape agree."""
     minutes: float = 75.0
-    """Length of the run; the learning rate ends near zero there."""
+    """The learning rate ends near zero where the run does."""
     steps: int | None = None
-    """Length in steps instead of minutes."""
+    """None: the minutes alone count."""
     seed: int = 7
     threads: int = 1
     workers: int = 1

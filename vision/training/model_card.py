@@ -96,6 +96,15 @@ def _start(card: Mapping[str, Any]) -> str:
     return f"{told}, its body from `{Path(body).name}`" if body else told
 
 
+def _way(card: Mapping[str, Any]) -> str:
+    if "greedy_exact" in card["val"]:  # of a run that is not over, or that has no photographs
+        return "Read greedily, without production's second look and prior; `greedy_exact` is the mean over the sources"
+    return (
+        "`exact` is the mean over the sources, `all` the share over every plate; "
+        "read as production reads, with a second look\nat doubtful plates and the formats' prior"
+    )
+
+
 def _note(card: Mapping[str, Any]) -> str:
     return f"\n{card['note']}\n" if card.get("note") else ""
 
@@ -125,8 +134,7 @@ legibility. A convolutional network with two row slots and a CTC head, {card["pa
 |---|---|
 {rows}
 
-`exact` is the mean over the sources, `all` the share over every plate; read as production reads, with a second look
-at doubtful plates and the formats' prior. All settings of the run stand in `card.json` under `config`.
+{_way(card)}. All settings of the run stand in `card.json` under `config`.
 
 ## Sources of real plates and the licences of their repositories
 

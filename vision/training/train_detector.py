@@ -3,7 +3,8 @@
 Runs on a processor or a GPU from the same config, for a number of minutes or steps, and writes a checkpoint every few
 minutes, from which a killed run goes on. Progress goes to the log `vision.training` and to `log.jsonl` in the folder.
 
-Errors: `DataError` for missing pictures, `DeviceError` for a missing device, `TrainingError` for an unusable config.
+Errors: `DataError` for missing pictures, `DeviceError` for a missing device, `ModelError` for a model that cannot be
+read, `TrainingError` for an unusable config, and for a start or a checkpoint that does not fit it.
 """
 
 import copy
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from vision.detector import DetectorNet, TorchDetector, fuse, network_of, normalise
-from vision.device import Placement, choose_device
+from vision.device import Placement, choose_device, gpu_dtype
 from vision.registry import find_model, load_state
 from vision.training.curves import Curves
 from vision.training.data import Crop, Scene, git_commit, load_crops, load_scenes
@@ -39,7 +40,7 @@ from vision.training.detector_loss import Loss, detector_loss
 from vision.training.drives import TRUTH, load_drive
 from vision.training.evaluate_detector import average_precision, best_threshold, judge, labelled, rows, summarise
 from vision.training.looks import Looks
-from vision.training.optimising import weight_groups
+from vision.training.optimising import bf16_pays, weight_groups
 from vision.training.published import body_of
 from vision.training.runs import Ended, Run, TrainResult, record
 
@@ -52,7 +53,7 @@ _SCENE_SOURCES = (
 _BODY = "stride"
 """How the names of the body's weights begin."""
 _SETTLING = 50
-_BEST = "best.pt"
+_CHECKPOINT = "checkpoint.pt"
 
 
 class _Stream(IterableDataset[Batch]):
@@ -85,6 +86,8 @@ class _State(Looks):
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """The averaged weights of the best look."""
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
@@ -97,6 +100,8 @@ class _Run:
     config: DetectorTrainConfig
     state: _State
     device: torch.device
+    half: bool
+    """Whether steps are computed in bf16."""
     val: list[Scene]
     curves: Curves
     teachers: list[nn.Module]
@@ -118,17 +123,20 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
     An interrupt leaves a checkpoint, from which `resume` goes on.
     """
     commit = git_commit()
-    config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
+    state = _start(config, device)
     scenes, crops = _training_data(config)
     val = labelled(load_scenes("val", root=config.data, licence=config.licence))
-    state = _start(config, device)
-    log.info("training on %s, %d scenes, %d crops, step %d", device, len(scenes), len(crops), state.step)
+    config.out.mkdir(parents=True, exist_ok=True)
+    half = _half_pays(config, state.network, device)
+    kind = "bf16" if half else "float32"
+    log.info("training on %s in %s, %d scenes, %d crops, step %d", device, kind, len(scenes), len(crops), state.step)
     batches = _batches(config, scenes, crops, state.step)
     with closing(Curves(config.out, state.step)) as curves:
-        run = _Run(config, state, device, val, curves, [_teacher(name, device) for name in config.teachers], commit)
+        teachers = [_teacher(name, device) for name in config.teachers]
+        run = _Run(config, state, device, half, val, curves, teachers, commit)
         try:
             ended = _learn(run, batches)
         except KeyboardInterrupt:
@@ -137,8 +145,8 @@ def train(config: DetectorTrainConfig, *, runs: Path | None = None) -> TrainResu
         finally:
             _save(config, state)
         if ended == "out of patience":
-            state.average.load_state_dict(torch.load(config.out / _BEST, map_location=device, weights_only=True))
-        settle(state.average, itertools.islice(batches, _SETTLING), device)
+            state.average.load_state_dict(state.kept)
+        settle(state.average, itertools.islice(batches, _SETTLING), device, half)
         del batches  # its workers hold every picture
         metrics = _look(run)
     weights = state.average.state_dict()
@@ -169,10 +177,10 @@ def _learn(run: _Run, batches: Iterator[Batch]) -> Ended:
 
 
 def _compare(run: _Run) -> None:
-    """Look at val; where patience may end the run, keep the best weights so far."""
-    better = run.state.better(_look(run)["average_precision"])
-    if better and run.config.patience:
-        torch.save(run.state.average.state_dict(), run.config.out / _BEST)
+    """Look at val, and keep the best weights so far: patience, of this run or of one that goes on, may end it."""
+    state = run.state
+    if state.better(_look(run)["average_precision"]):
+        state.kept = {name: tensor.clone() for name, tensor in state.average.state_dict().items()}
 
 
 def _batches(config: DetectorTrainConfig, scenes: list[Scene], crops: list[Crop], step: int) -> Iterator[Batch]:
@@ -214,29 +222,51 @@ def _start(config: DetectorTrainConfig, device: torch.device) -> _State:
     groups = weight_groups(network, config.weight_decay, config.body_rate, body=_BODY)
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate)
     state = _State(network=network, average=average, optimiser=optimiser)
-    file = config.out / "checkpoint.pt"
-    if config.resume and file.exists():
-        kept = torch.load(file, map_location=device, weights_only=True)
-        network.load_state_dict(kept["network"])
-        average.load_state_dict(kept["average"])
-        state.optimiser.load_state_dict(kept["optimiser"])
-        state.step, state.samples, state.seconds = kept["step"], kept["samples"], kept["seconds"]
-        state.best, state.since_best = kept.get("best", state.best), kept.get("since_best", 0)
+    if config.resume:
+        _resume(config.out / _CHECKPOINT, state, device)
     return state
 
 
+def _half_pays(config: DetectorTrainConfig, network: nn.Module, device: torch.device) -> bool:
+    # two pictures would not show what bf16 saves, all of a batch would take long where it is emulated
+    pictures, height, width, _ = config.shapes[0]
+    return bf16_pays(network, device, (min(pictures, 8), height, width), lambda out: out[0].sum() + out[1].sum())
+
+
+def _resume(file: Path, state: _State, device: torch.device) -> None:
+    """Put the checkpoint into `state`."""
+    if not file.exists():
+        raise TrainingError(f"nothing to resume: {file} is not there; start without resume")
+    saved = torch.load(file, map_location=device, weights_only=True)
+    try:
+        state.network.load_state_dict(saved["network"])
+        state.average.load_state_dict(saved["average"])
+    except RuntimeError as error:
+        raise TrainingError(f"{file} is of another architecture; resume with the config that it began with") from error
+    state.optimiser.load_state_dict(saved["optimiser"])
+    state.step, state.samples, state.seconds = saved["step"], saved["samples"], saved["seconds"]
+    # an older checkpoint tells of a best look, but not its weights: looks are then counted anew
+    if saved.get("kept"):
+        state.best, state.since_best, state.kept = saved["best"], saved["since_best"], saved["kept"]
+
+
 def take_over(network: nn.Module, start: str) -> int:
-    """Copy the weights of a model wherever name and shape agree; returns how many tensors did."""
+    """Copy the weights of a model wherever name and shape agree; returns how many tensors did.
+
+    Raises `TrainingError` where no convolution's weights do: the last biases agree whatever the architecture.
+    """
     own = network.state_dict()
     same = {k: v for k, v in load_state(find_model("detector", start)).items() if k in own and v.shape == own[k].shape}
+    if all(tensor.ndim < 4 for tensor in same.values()):
+        raise TrainingError(f"{start} shares no weights with this architecture: a run cannot start from it")
     network.load_state_dict(same, strict=False)
     return len(same)
 
 
 def _progress(config: DetectorTrainConfig, state: _State) -> float:
-    if config.steps is not None:
-        return state.step / config.steps
-    return state.seconds / (60 * config.minutes)
+    """0 to 1 and beyond: how much of the run is over."""
+    by_steps = state.step / config.steps if config.steps is not None else 0.0
+    return max(by_steps, state.seconds / (60 * config.minutes))
 
 
 def _step(run: _Run, batch: Batch, done: float) -> Loss:
@@ -248,9 +278,9 @@ def _step(run: _Run, batch: Batch, done: float) -> Loss:
         group["lr"] = rate * group["share"]
     state.network.train()
     pictures = _pictures(batch, device)
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=run.half):
         heat, geometry = state.network(pictures)
-    sure, told = state.step >= config.sure_from, _told(run.teachers, pictures)
+    sure, told = state.step >= config.sure_from, _told(run.teachers, pictures, run.half)
     loss = detector_loss(heat.float(), geometry.float(), batch, sure=sure, told=told, taught=config.taught)
     state.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
@@ -268,11 +298,11 @@ def _teacher(name: str, device: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def _told(teachers: Sequence[nn.Module], pictures: Tensor) -> Tensor | None:
-    """B x h x w, 0 to 1: the heat that the teachers' logits have on the mean; None without any."""
+def _told(teachers: Sequence[nn.Module], pictures: Tensor, half: bool) -> Tensor | None:
+    """B x h x w, 0 to 1: the heat that the teachers' logits have on the mean; None without any; `half` is bf16."""
     if not teachers:
         return None
-    with torch.autocast(pictures.device.type, dtype=torch.bfloat16):
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
         heats = [network(pictures)[0].float() for network in teachers]
     return torch.stack(heats).mean(dim=0).sigmoid()
 
@@ -293,15 +323,15 @@ def _pictures(batch: Batch, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> None:
+def settle(network: nn.Module, batches: Iterable[Batch], device: torch.device, half: bool) -> None:
     """Measure the batch norms' means and spreads anew: those kept while training are of other weights, and of few
-    pictures. Leaves the network in eval mode."""
+    pictures. `half` is bf16. Leaves the network in eval mode."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # a plain mean over all batches
     network.train()
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
         for batch in batches:
             network(_pictures(batch, device))
     network.eval()
@@ -327,7 +357,7 @@ def _append(config: DetectorTrainConfig, row: dict[str, Any]) -> None:
 
 
 def _save(config: DetectorTrainConfig, state: _State) -> None:
-    kept = {
+    saved = {
         "network": state.network.state_dict(),
         "average": state.average.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -336,10 +366,11 @@ def _save(config: DetectorTrainConfig, state: _State) -> None:
         "seconds": state.seconds,
         "best": state.best,
         "since_best": state.since_best,
+        "kept": state.kept,
     }
     fresh = config.out / "checkpoint.tmp"
-    torch.save(kept, fresh)
-    fresh.replace(config.out / "checkpoint.pt")
+    torch.save(saved, fresh)
+    fresh.replace(config.out / _CHECKPOINT)
 
 
 def _look(run: _Run) -> dict[str, Any]:
@@ -347,7 +378,7 @@ def _look(run: _Run) -> dict[str, Any]:
     config, state, device = run.config, run.state, run.device
     network = DetectorNet(config.architecture)
     network.load_state_dict(state.average.state_dict())
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = gpu_dtype(device) if device.type == "cuda" else torch.float32
     outcomes = judge(TorchDetector(network, Placement(device, dtype), threshold=0.05, tiles=config.tiles), run.val)
     threshold = best_threshold(outcomes)
     figures = {"threshold": threshold, "average_precision": round(average_precision(outcomes), 4)}

@@ -2,13 +2,13 @@
 
 Invented plates are easy at first and grow harder as the network learns (CTC does not get off the ground on hard ones);
 real plates are mixed in until they are half. The weights kept are the moving average that read the validation plates
-best. An interrupted run resumes from its last checkpoint.
+best. A run that was interrupted or killed resumes from its last checkpoint.
 """
 
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class _State(Looks):
     read_right: float = 0.0
     """Moving share of invented plates in the batches read exactly right."""
     metrics: dict[str, Any] = field(default_factory=dict)
+    """Of the weights in the run's folder; read greedily until the run is over."""
 
 
 def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult:
@@ -73,6 +74,7 @@ def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult
     try:
         run.go()
     except KeyboardInterrupt:
+        run.save_checkpoint()
         record(runs, run.told("interrupted"))
         raise
     finally:
@@ -99,7 +101,7 @@ class _Run:
         )
         if config.resume:
             self._resume()
-        self.half = bf16_pays(self.network, self.device)
+        self.half = bf16_pays(self.network, self.device, (16, *CROP_SIZE), lambda out: out.logits.float().sum())
         self.rng = np.random.default_rng([config.seed, self.state.step])
         self.buffer = ReplayBuffer(config.replay, CROP_SIZE)
         finders = self._finders()
@@ -221,14 +223,15 @@ class _Run:
                 self._check(float(np.mean(losses)))
                 losses.clear()
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self._save_checkpoint()
+                self.save_checkpoint()
                 saved = time.monotonic()
         if losses or not self.state.metrics:
             self._check(float(np.mean(losses)) if losses else float("nan"))
-        self._save_checkpoint()
+        self.save_checkpoint()
         if self.val:
             self._choose(self.val)
             calibrate(self.config.out, self.val)
+            self.state.metrics = read_folder(self.config.out).card["val"]
 
     def _draw(self, loss: float) -> None:
         """The curves of the training itself; `_check` adds those of val."""
@@ -242,7 +245,7 @@ class _Run:
         right = [float(judged.read(fit_temperature(judged))[1].mean()) for judged in (kept, last)]
         log.info("whole reading: kept %.4f, last %.4f", *right)
         if right[1] >= right[0]:
-            self._write()
+            self._write({})
 
     def _fill(self, least: int) -> None:
         self._steer()
@@ -306,7 +309,7 @@ class _Run:
     def _check(self, loss: float) -> None:
         """Log, read the validation plates with the averaged weights, keep them when they are the best so far."""
         state = self.state
-        metrics = self.val.measure(self.average) if self.val else {"exact": state.read_right}
+        metrics = self.val.measure(self.average) if self.val else {"greedy_exact": state.read_right}
         raw = self.val.measure(self.network) if self.val else {}
         mounted = self.val_mounted.measure(self.average) if self.val_mounted else {}
         line = {
@@ -319,7 +322,7 @@ class _Run:
             "bf16": self.half,
             "val": metrics,
             "val_mounted": mounted,
-            "val_not_averaged": {name: raw[name] for name in ("exact", "all", "loss") if name in raw},
+            "val_not_averaged": {name: raw[name] for name in ("greedy_exact", "all", "loss") if name in raw},
         }
         log.info("%s", line)
         self.log.write(json.dumps(line) + "\n")
@@ -329,17 +332,20 @@ class _Run:
             self.curves.put("val_not_averaged", state.step, raw)
         if mounted:
             self.curves.put("val_mounted", state.step, mounted)
-        if state.better(metrics["exact"]):
+        if state.better(metrics["greedy_exact"]):
             state.metrics = {name: share for name, share in metrics.items() if name != "loss"}
-            self._write()
+            self._write(state.metrics)
+            # a run that goes on shall not take worse weights than these for better
+            self.save_checkpoint()
 
-    def _write(self) -> None:
+    def _write(self, metrics: Mapping[str, float]) -> None:
         """The averaged weights as they are now, with their card."""
-        out, state = self.config.out, self.state
-        write_reader_card(out, self.average, self.architecture, state.step, state.metrics, asdict(self.config))
+        out = self.config.out
+        write_reader_card(out, self.average, self.architecture, self.state.step, metrics, asdict(self.config))
         write_card(out, read_folder(out).card | {"commit": self.commit, "start": self.start})
 
-    def _save_checkpoint(self) -> None:
+    def save_checkpoint(self) -> None:
+        """All that it takes to go on."""
         path = self.config.out / "checkpoint.pt"
         saved = {
             "network": self.network.state_dict(),

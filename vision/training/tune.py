@@ -62,7 +62,8 @@ def tune(
 
     def reach(trial: "optuna.Trial") -> float:
         config = replace(base, **_suggest(trial, kind), out=base.out / f"trial-{trial.number:03}", resume=False)
-        figure = float(train(replace(config, minutes=minutes)).metrics[FIGURE[kind]])
+        metrics = train(replace(config, minutes=minutes)).metrics
+        figure = float(next(metrics[name] for name in FIGURE[kind] if name in metrics))
         log.info("trial %d reached %.4f with %s", trial.number, figure, trial.params)
         return figure
 
