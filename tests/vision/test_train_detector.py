@@ -317,7 +317,9 @@ def test_a_run_leaves_a_model_with_its_card(run: DetectorTrainConfig) -> None:
     assert detector.detect([noise(100, 100)]) is not None
     card = json.loads((run.out / "card.json").read_text())
     assert card["training"]["steps"] == 8
-    assert card["training"]["licences"]["robertlucian"] == "MIT"
+    assert card["training"]["licences"] == {"robertlucian": "MIT"}, "of what it was trained on, and nothing else"
+    assert card["training"]["crops"] == []
+    assert set(card["val_mended"]) == {"average_precision", "all"}
     assert set(card["val"]) == {"all", "robertlucian"}
     assert "test" not in card
     assert card["sha256"] in (run.out / "card.md").read_text()
@@ -386,7 +388,8 @@ def test_a_run_without_patience_goes_on_with_it_and_keeps_the_best_weights(
         out=tmp_path / "out", steps=3, workers=0, device="cpu", data=pack, architecture=TINY,
         shapes=((2, 64, 96, 1.0),), every_minutes=1e-6,
     )  # fmt: skip
-    figures = itertools.chain([0.2, 0.9, 0.3, 0.3], itertools.repeat(0.1))
+    looks = itertools.chain([0.2, 0.9, 0.3, 0.3], itertools.repeat(0.1))
+    figures = (figure for figure in looks for _ in ("as annotated", "mended"))
     monkeypatch.setattr("vision.training.train_detector.average_precision", lambda outcomes: next(figures))
     monkeypatch.setattr("vision.training.train_detector._SETTLING", 0)
     train(config)

@@ -13,6 +13,7 @@ import torch
 from vision.reader import ReaderNet, network_of
 from vision.registry import ModelFolder, read_folder
 from vision.training.evaluate_reader import ValSet
+from vision.training.lineage import sources_of, with_licences
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.train_reader import calibrate
 
@@ -31,7 +32,9 @@ def average(first: ModelFolder, second: ModelFolder, share: float, out: Path, va
         raise AveragingError(f"{first.version} and {second.version} are of two architectures")
     network = between(one, other, share)
     card = second.card
-    write_reader_card(out, network, one.architecture, card["steps"], {}, card["config"], first.card["temperature"])
+    sources = with_licences(sources_of(first) | sources_of(second))
+    temperature = first.card["temperature"]
+    write_reader_card(out, network, one.architecture, card["steps"], {}, card["config"], sources, temperature)
     note = (
         f"The mean of two readers' weights: {100 * share:.0f} % of a run of {card['steps']:,} steps from "
         f"`{first.path.name}` (the settings below), and `{first.path.name}` itself."

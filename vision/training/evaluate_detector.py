@@ -41,13 +41,8 @@ def labelled(scenes: Iterable[Scene]) -> list[Scene]:
     return [s for s in scenes if s.plates is not None and all(p.box for p in s.plates)]
 
 
-def judge(detector: Detector, scenes: Sequence[Scene]) -> list[Outcome]:
-    """Run the detector, at whatever threshold it has, over the scenes in batches of eight."""
-    return [match(scene, found) for scene, found in _detected(detector, scenes)]
-
-
 def judge_mended(detector: Detector, scenes: Sequence[Scene], slips: Path) -> tuple[list[Outcome], list[Outcome]]:
-    """The same, and beside it by what the file `slips` mends of the annotation."""
+    """Outcomes of the detector, at whatever threshold it has, by the annotation as it is and as `slips` mends it."""
     seen = list(_detected(detector, scenes))
     mended = zip(with_extras(scenes, slips), seen, strict=True)
     return [match(scene, found) for scene, found in seen], [match(scene, found) for scene, (_, found) in mended]

@@ -11,24 +11,9 @@ from typing import Any
 import torch
 
 from vision.reader import ReaderArchitecture, ReaderNet, architecture_card
-from vision.training.data import LICENCES, git_commit, licensed_sources
+from vision.training.data import git_commit
 
 WEIGHTS_FILE = "weights.pt"
-READER_SOURCES = (
-    "alpr-unconstrained",
-    "chirag-anpr",
-    "cnn-ocr-lp-argentina",
-    "nanonets",
-    "nomeroff-examples",
-    "open-lpr",
-    "openalpr-benchmarks-us-states",
-    "openalpr-train-detector-br",
-    "openalpr-train-detector-eu",
-    "reported-nyc",
-    "robertlucian",
-    "roboflow-openimages-techkhid",
-)
-"""Sources whose train split holds plates with a place and a text, of the pack or read by eye since."""
 
 
 def write_reader_card(
@@ -38,9 +23,13 @@ def write_reader_card(
     steps: int,
     metrics: Mapping[str, Any],
     config: Mapping[str, Any],
+    sources: Mapping[str, str],
     temperature: float = 1.0,
 ) -> None:
-    """Write `weights.pt` (bf16), `card.json` and `card.md` into `folder`; each replaces the old one at once."""
+    """Write `weights.pt` (bf16), `card.json` and `card.md` into `folder`; each replaces the old one at once.
+
+    `sources` are those of the photographs, with their licences (see `vision.training.lineage`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     state = {
@@ -63,7 +52,7 @@ def write_reader_card(
         "commit": git_commit(),
         "seed": config["seed"],
         "config": {k: v for k, v in config.items() if k not in {"out", "data"}},
-        "sources": _sources(config),
+        "sources": dict(sources),
         "splits": {"trained on": "train", "chosen by": "val", "never seen": "test"},
         "val": dict(metrics),
     }
@@ -75,13 +64,6 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Write `card.json` and `card.md` beside the weights."""
     _replace(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
     _replace(folder / "card.md", card_text(card).encode())
-
-
-def _sources(config: Mapping[str, Any]) -> dict[str, str]:
-    if not config["real"]:
-        return {}
-    allowed = licensed_sources(config["licence"])
-    return {name: LICENCES[name] or "none stated" for name in READER_SOURCES if name in allowed}
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -142,8 +124,9 @@ legibility. A convolutional network with two row slots and a CTC head, {card["pa
 |---|---|
 {sources}
 
-The photographs are not distributed. Some sources state no licence, and the rights to third-party web pictures in them
-are not proved; `platefleet train reader --licence permissive` trains from permissively licensed sources alone.
+Those of models that the run started from or was helped by are among them. The photographs are not distributed. Some
+sources state no licence, and the rights to third-party web pictures in them are not proved; `platefleet train reader
+--licence permissive`, without a start, trains from permissively licensed sources alone.
 
 ## Limits
 

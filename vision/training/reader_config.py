@@ -34,6 +34,7 @@ CODE = (
     "vision/training/evaluate_reader.py",
     "vision/training/framing.py",
     "vision/training/jitter.py",
+    "vision/training/lineage.py",
     "vision/training/looks.py",
     "vision/training/mounting.py",
     "vision/training/optimising.py",

@@ -29,12 +29,13 @@ from vision.training.data import DataError, Split, load_scenes
 from vision.training.depthwise import quicken
 from vision.training.evaluate_reader import ValSet, cut_plates, exact_by_source, load_val
 from vision.training.jitter import jitter
+from vision.training.lineage import beyond, inherited, with_licences
 from vision.training.looks import Looks
 from vision.training.model_card import write_card, write_reader_card
 from vision.training.mounting import mounted_plates
 from vision.training.optimising import bf16_pays, update_average, weight_groups
 from vision.training.published import body_of
-from vision.training.reader_config import ReaderTrainConfig, code_commit, learning_rate
+from vision.training.reader_config import ConfigError, ReaderTrainConfig, code_commit, learning_rate
 from vision.training.reader_data import RealPlate, Sample, load_real_plates, real_crop, seen_corners
 from vision.training.reader_extras import EXTRAS
 from vision.training.reader_loss import reader_loss, text_losses
@@ -64,8 +65,11 @@ class _State(Looks):
 def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult:
     """Run the training, and add it to the list `runs` when it ends or is interrupted.
 
-    Raises `DataError` for a missing pack, `ModelError` for a checkpoint that does not fit.
+    Raises `DataError` for a missing pack, `ModelError` for a checkpoint that does not fit, `ConfigError` for models
+    that the licence filter leaves out.
     """
+    if refusal := beyond(config.licence, _inherited(config)):
+        raise ConfigError(refusal)
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -83,6 +87,11 @@ def train(config: ReaderTrainConfig, *, runs: Path | None = None) -> TrainResult
     return TrainResult(config.out, run.state.step, run.state.metrics)
 
 
+def _inherited(config: ReaderTrainConfig) -> dict[str, str]:
+    """See `inherited`: of all models that the run is helped by."""
+    return inherited("reader", (config.start, config.spliced_by)) | inherited("detector", config.detectors)
+
+
 class _Run:
     def __init__(self, config: ReaderTrainConfig, architecture: ReaderArchitecture) -> None:
         self.config, self.architecture, self.state = config, architecture, _State()
@@ -92,6 +101,8 @@ class _Run:
         self.network.drop.p = config.dropout
         self.average = ReaderNet(architecture).to(self.device)
         self.commit = code_commit()
+        self.sources = with_licences(_inherited(config))
+        """Whose photographs are in the weights, with their licences."""
         self.start = self._load_start()
         if self.device.type == "cpu":
             quicken(self.network.body)
@@ -132,6 +143,7 @@ class _Run:
         """What the workers draw."""
         config = self.config
         plates = load_real_plates("train", root=config.data, licence=config.licence) if config.real else []
+        self.sources = with_licences({plate.source for plate in plates} | set(self.sources))
         return MixSettings(
             CROP_SIZE,
             config.seed + self.state.step,
@@ -341,7 +353,8 @@ class _Run:
     def _write(self, metrics: Mapping[str, float]) -> None:
         """The averaged weights as they are now, with their card."""
         out = self.config.out
-        write_reader_card(out, self.average, self.architecture, self.state.step, metrics, asdict(self.config))
+        settings = asdict(self.config)
+        write_reader_card(out, self.average, self.architecture, self.state.step, metrics, settings, self.sources)
         write_card(out, read_folder(out).card | {"commit": self.commit, "start": self.start})
 
     def save_checkpoint(self) -> None:
