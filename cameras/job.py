@@ -113,11 +113,15 @@ class PublishJob:
             self._told = now
             self._on_progress(self.summary())
 
-    def failed(self, camera_id: str, line: str) -> None:
-        """A source has ended with an error."""
-        log.error("%s", line)
+    def failed(self, camera_id: str | None, line: str, *, unexpected: bool = False) -> None:
+        """A source has ended with an error, or a frame is lost; None: what all cameras share has failed.
+
+        `unexpected` logs where the exception that is being handled came from.
+        """
+        log.error("%s", line, exc_info=unexpected)
         with self.counts.lock:
-            self.counts.cameras[camera_id].errors += 1
+            if camera_id is not None:
+                self.counts.cameras[camera_id].errors += 1
             self.errors.append(line)
 
     def refused(self, header: FrameHeader, window: Window) -> None:

@@ -10,6 +10,7 @@ from cameras.job import STEP_S, PublishJob
 from cameras.sources.base import Source
 from cameras.spool import SpoolEntry, SpoolError
 from plumbing.bus import BusError, Producer
+from plumbing.kafka_admin import one_line
 
 _SAVE_S = 1.0
 """How often the spool writes down what is acknowledged."""
@@ -32,10 +33,10 @@ class Uplink:
         self._refused: dict[tuple[int, int], tuple[float, int]] = {}
         """Place in the spool to the moment and the number of its refusals."""
         self._readers = [
-            threading.Thread(target=self._read, args=(source,), name=f"camera {source.camera_id}", daemon=True)
+            threading.Thread(target=self._run_reader, args=(source,), name=f"camera {source.camera_id}", daemon=True)
             for source in sources
         ]
-        self._sender = threading.Thread(target=self._send, name="uplink", daemon=True)
+        self._sender = threading.Thread(target=self._run_sender, name="uplink", daemon=True)
 
     def __enter__(self) -> "Uplink":
         for thread in (*self._readers, self._sender):
@@ -50,24 +51,42 @@ class Uplink:
             reader.join(max(0.0, end - time.monotonic()))
         self._finish.set()
         self._sender.join()
-        self._spool.sync()
+        try:
+            self._spool.sync()
+        except SpoolError as error:
+            self._job.failed(None, str(error))
 
-    def _read(self, source: Source) -> None:
+    def _run_reader(self, source: Source) -> None:
+        """Whatever ends it is told: nobody waits for a thread that is gone."""
         job = self._job
         try:
-            for message in job.messages(source):
-                try:
-                    self._spool.append(message.header(), message.value)
-                except SpoolError as error:
-                    if not job.stop.is_set():
-                        job.failed(source.camera_id, str(error))
-                if job.stop.is_set():
-                    return
+            self._read(source)
+        except Exception as error:  # noqa: BLE001 - told, whatever it is: else nobody learns that the camera is gone
+            job.failed(source.camera_id, f"{source.name}: reading stopped: {one_line(error)}", unexpected=True)
         finally:
             with job.counts.lock:
                 self._reading -= 1
                 if self._reading == 0:
                     job.live_ended.set()
+
+    def _run_sender(self) -> None:
+        """Whatever ends it ends the live run: with nobody to send, the spool would only grow old."""
+        try:
+            self._send()
+        except Exception as error:  # noqa: BLE001 - told, whatever it is: else nobody learns that nothing is sent
+            self._job.failed(None, f"sending stopped: {one_line(error)}; frames wait in the spool", unexpected=True)
+            self._job.live_ended.set()
+
+    def _read(self, source: Source) -> None:
+        job = self._job
+        for message in job.messages(source):
+            try:
+                self._spool.append(message.header(), message.value)
+            except SpoolError as error:
+                if not job.stop.is_set():
+                    job.failed(source.camera_id, str(error))
+            if job.stop.is_set():
+                return
 
     def _connect(self) -> Producer | None:
         if not callable(self._producer):
@@ -92,7 +111,7 @@ class Uplink:
         saved = job.clock.monotonic()
         while True:
             if job.clock.monotonic() - saved >= _SAVE_S:
-                self._spool.save()
+                self._save()
                 saved = job.clock.monotonic()
             if self._finish.is_set():
                 deadline = job.clock.monotonic() + job.settings.stop_s if deadline is None else deadline
@@ -121,6 +140,12 @@ class Uplink:
             elif entry is None:
                 waits = job.settings.backoff.waits()
                 self._refused.clear()
+
+    def _save(self) -> None:
+        try:
+            self._spool.save()
+        except SpoolError as error:
+            log.warning("%s", error)
 
     def _give_back(self, window: Window) -> None:
         """What failed goes back to the head of the queue, but for what will never be taken."""

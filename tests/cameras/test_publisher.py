@@ -30,7 +30,14 @@ class ListSource:
     """A source that gives what it is told to; a live one then waits to be closed."""
 
     def __init__(
-        self, camera_id: str, times: list[int], *, live: bool = False, error: str = "", first: int = 0
+        self,
+        camera_id: str,
+        times: list[int],
+        *,
+        live: bool = False,
+        error: str | Exception = "",
+        first: int = 0,
+        pause: float = 0.0,
     ) -> None:
         self.name = camera_id
         self.camera_id = camera_id
@@ -39,15 +46,18 @@ class ListSource:
         self.skipped: list[str] = []
         self.notes: list[str] = []
         self.closed = threading.Event()
-        self._error = error
+        self._error = SourceError(error) if isinstance(error, str) and error else error
+        self._pause = pause
         self._messages = [
             SourceMessage(jpeg(n), camera_id, first + n, time, "jpeg", 160, 96) for n, time in enumerate(times)
         ]
 
     def __iter__(self) -> Iterator[SourceMessage]:
-        yield from self._messages
-        if self._error:
-            raise SourceError(self._error)
+        for message in self._messages:
+            self.closed.wait(self._pause)
+            yield message
+        if isinstance(self._error, Exception):
+            raise self._error
         if self.live:
             self.closed.wait(30)
 
@@ -331,6 +341,45 @@ def test_a_live_source_that_ends_is_told(bus: MemoryBus, tmp_path: Path) -> None
     assert done.frames == 2
     with pytest.raises(PublishError, match="needs a spool"):
         publish([ListSource("a", [0], live=True)], bus.producer())
+
+
+def test_a_disk_error_does_not_silence_a_live_camera(
+    bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cameras.uplink._SAVE_S", 0.0)
+    spool = Spool(tmp_path)
+    (tmp_path / "acked.json.new").mkdir()  # as good as a full disk
+    source = ListSource("a", list(range(40)), live=True, pause=0.01)
+
+    def mended() -> bool:
+        if len(bus.records(FRAMES.name)) >= 20 and (tmp_path / "acked.json.new").is_dir():
+            (tmp_path / "acked.json.new").rmdir()
+        return len(bus.records(FRAMES.name)) == 40 and (tmp_path / "acked.json").exists()
+
+    done = live([source], bus.producer(), spool, mended)
+    assert on_bus(bus) == {"a": list(range(40))}
+    assert done.complete
+
+
+def test_an_unexpected_error_of_a_live_source_is_told(bus: MemoryBus, tmp_path: Path) -> None:
+    source = ListSource("a", [0, 1], live=True, error=ValueError("odd\nthings"))
+    done = publish([source], bus.producer(), spool=Spool(tmp_path), settings=FAST)
+    assert done.errors == ("a: reading stopped: ValueError: odd things",)
+    assert done.cameras["a"].errors == 1
+    assert done.frames == 2
+
+
+def test_an_unexpected_error_of_the_sender_ends_the_live_run(bus: MemoryBus, tmp_path: Path) -> None:
+    class Broken(Moody):
+        def send(self, topic: str, value: bytes | None, **rest: object) -> "Future[Sent]":
+            raise RuntimeError("no threads left")
+
+    source = ListSource("a", [0, 1], live=True)
+    done = publish([source], Broken(bus.producer(), {}), spool=Spool(tmp_path), settings=FAST)
+    assert done.errors == ("sending stopped: RuntimeError: no threads left; frames wait in the spool",)
+    assert source.closed.is_set()
+    assert done.spooled == 2
+    assert not done.complete
 
 
 def test_files_and_live_cameras_together(bus: MemoryBus, tmp_path: Path) -> None:
