@@ -35,14 +35,13 @@ class LiveClock:
         self._clock = clock
         self._offset: float | None = None
         self._asked = 0.0
-        self._last = 0
 
     def restart(self) -> None:
         """A new connection: stream time begins anew."""
         self._offset = None
 
-    def captured(self, time: float) -> int:
-        """Epoch milliseconds of a picture that has just arrived, `time` in seconds of the stream."""
+    def origin(self, time: float) -> float:
+        """Epoch milliseconds of the stream's second 0, told by the picture of second `time` that has just arrived."""
         now = self._clock.now_ms()
         offset = now - time * 1000
         if self._offset is None or abs(offset - self._offset) > JUMP_MS:
@@ -51,5 +50,4 @@ class LiveClock:
             creep = max(0.0, time - self._asked) * OFFSET_CREEP_MS_PER_S
             self._offset = min(self._offset + creep, offset)
         self._asked = time
-        self._last = max(self._last, round(self._offset + time * 1000))
-        return self._last
+        return self._offset
