@@ -5,17 +5,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from cameras.delivery import CameraCount, Counts, Window
+from cameras.delivery import STEP_S, CameraCount, Counts, Window
 from cameras.sources.base import Source, SourceError, SourceMessage
 from cameras.spool import Spool
-from plumbing.bus import Producer
+from plumbing.bus import BusError, Producer
 from plumbing.clock import Clock
 from plumbing.retry import Backoff
 from schemas.frame import FrameHeader
 from schemas.topics import FRAMES
-
-STEP_S = 0.2
-"""Longest wait without a look at `stop`."""
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +121,11 @@ class PublishJob:
                 self.counts.cameras[camera_id].errors += 1
             self.errors.append(line)
 
-    def refused(self, header: FrameHeader, window: Window) -> None:
+    def refused(self, header: FrameHeader, why: BusError | None) -> None:
         """The bus takes this one message on no account."""
-        self.failed(header.camera_id, f"{header.camera_id} seq {header.seq}: not sent: {window.last_error}")
+        self.failed(header.camera_id, f"{header.camera_id} seq {header.seq}: not sent: {why}")
 
-    def window(self, producer: Producer) -> Window:
+    def window(self, producer: Producer | Callable[[], Producer]) -> Window:
         """A fresh window on the bus."""
         bound = self.settings
         return Window(
@@ -136,6 +133,7 @@ class PublishJob:
             bound.topic,
             messages=bound.max_in_flight,
             max_bytes=bound.max_in_flight_bytes,
+            close_s=bound.stop_s,
             clock=self.clock,
         )
 

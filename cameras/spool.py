@@ -328,15 +328,6 @@ class Spool:
             for number in [n for n in self._segments if n < self._acked[0] and n != self._write]:
                 self._remove(number)
 
-    def rewind(self) -> None:
-        """Take again what was taken and not acknowledged."""
-        with self._changed:
-            waiting = [(entry.segment, entry.offset) for entry, done in self._taken if not done]
-            # What is acknowledged behind a gap is sent once more: the queue stays a queue.
-            self._taken.clear()
-            if waiting:
-                self._read = max(min(waiting), (min(self._segments), 0))
-
     def save(self) -> None:
         """Write down how far the acknowledgements are; a crash then repeats only what came after.
 

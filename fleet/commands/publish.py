@@ -56,9 +56,7 @@ def publish(
         security = kafka_security(settings)
 
         def connect() -> KafkaBusProducer:
-            producer = KafkaBusProducer(address, "platefleet-cameras", security=security)
-            stack.callback(producer.close)
-            return producer
+            return KafkaBusProducer(address, "platefleet-cameras", security=security)
 
         summary = send(
             sources,

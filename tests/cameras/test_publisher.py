@@ -330,6 +330,47 @@ def test_a_poisoned_frame_does_not_hold_up_the_spool(bus: MemoryBus, tmp_path: P
     assert done.errors == ("a seq 6: not sent: too large",)
 
 
+@pytest.mark.parametrize("is_live", [False, True])
+def test_after_a_refusal_a_new_producer_sends_on(bus: MemoryBus, tmp_path: Path, is_live: bool) -> None:
+    """As a Kafka producer does, this one refuses everything once it was refused one message."""
+    refusals = iter(["TopicAuthorizationFailed"] * 3)
+    bus.refusal = lambda value: next(refusals, "")
+    made: list[Producer] = []
+
+    def connect() -> Producer:
+        made.append(bus.producer())
+        return made[-1]
+
+    source = ListSource("a", list(range(20)), live=is_live)
+    if is_live:
+        done = live([source], connect, Spool(tmp_path), lambda: len(bus.records(FRAMES.name)) >= 20)
+    else:
+        done = publish([source], connect, speed="max", settings=FAST)
+    assert set(on_bus(bus)["a"]) == set(range(20))
+    assert done.complete
+    assert done.errors == ()
+    assert len(made) > 1
+    for producer in made:
+        with pytest.raises(BusError, match="closed"):
+            producer.send(FRAMES.name, b"x")
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_a_message_refused_for_ever_costs_none_of_its_neighbours(bus: MemoryBus, tmp_path: Path, is_live: bool) -> None:
+    poison = jpeg(7)
+    bus.refusal = lambda value: "InvalidRecord" if value == poison else ""
+    source = ListSource("a", list(range(20)), live=is_live)
+    others = {n for n in range(20) if jpeg(n) != poison}
+    if is_live:
+        spool = Spool(tmp_path)
+        done = live([source], bus.producer, spool, lambda: spool.pending == 0 and bus.records(FRAMES.name))
+    else:
+        done = publish([source], bus.producer, speed="max", settings=FAST)
+    assert set(on_bus(bus)["a"]) == others
+    assert len(done.errors) == 20 - len(others)
+    assert all("not sent" in line and "InvalidRecord" in line for line in done.errors)
+
+
 def test_a_live_source_that_ends_is_told(bus: MemoryBus, tmp_path: Path) -> None:
     done = publish(
         [ListSource("a", [0, 1], live=True, error="/dev/video0: unplugged")],
