@@ -134,7 +134,7 @@ class Run:
         )
         monitor.start()
         try:
-            cameras = _Cameras(machine.camera_process(_arguments(plan)), self._screen.note)
+            cameras = _Cameras(machine.camera_process(plan.source, _arguments(plan)), self._screen.note)
             while not cameras.ended():
                 self._on()
                 self._stop.wait(0.1)
@@ -193,7 +193,7 @@ _WHAT_NEXT = (
 
 def _arguments(plan: Plan) -> list[str]:
     count = [] if plan.cameras is None else ["--cameras", str(plan.cameras)]
-    return [plan.source, "--speed", plan.speed, *count, *(["--now"] if plan.now else [])]
+    return ["--speed", plan.speed, *count, *(["--now"] if plan.now else [])]
 
 
 class _Cameras:

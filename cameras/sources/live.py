@@ -1,11 +1,9 @@
 """What cameras that cannot be asked twice have in common: their clock, and coming back after a lost connection."""
 
-import re
 from datetime import timedelta
 
 from plumbing.clock import Clock
 
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 _MAX_LINES = 100
 
 OFFSET_CREEP_MS_PER_S = 1.0
@@ -13,8 +11,18 @@ JUMP_MS = timedelta(seconds=5) / timedelta(milliseconds=1)
 
 
 def without_credentials(address: str) -> str:
-    """The address as it may be shown and logged."""
-    return _CREDENTIALS.sub("//", address)
+    """The address as it may be shown and logged: scheme, host, port and path.
+
+    A password need not be written as an address wants it, so what stands before an `@` is left out, wherever that is.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    shown = rest[: min((rest.find(mark) for mark in "?#" if mark in rest), default=len(rest))]
+    if "@" in rest[len(shown) :]:
+        # The query belongs to the password, or the `@` to the query: nobody can tell.
+        return f"{scheme}://..."
+    return f"{scheme}://{shown.rpartition('@')[2]}"
 
 
 def add_line(lines: list[str], line: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", required=False)
 @click.option("--cameras", type=click.IntRange(min=1), default=None, help="How many cameras the source stands for.")
 @click.option("--speed", type=click.Choice(["realtime", "max"]), default="realtime", show_default=True)
 @click.option("--now", is_flag=True, help="Play a recording as if it were driven now: other times, new numbers.")
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 @click.option("--brokers", default=None, help="Kafka; default: PLATEFLEET_BROKERS, or that of a running `up`.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines: started, progress, done.")
 def publish(
-    source: str, cameras: int | None, speed: str, now: bool, prefix: str, brokers: str | None, as_json: bool
+    source: str | None, cameras: int | None, speed: str, now: bool, prefix: str, brokers: str | None, as_json: bool
 ) -> None:
     """Send the frames of SOURCE to Kafka as they were compressed.
 
-    SOURCE is a folder (a recorded drive, pictures, or videos), a picture, a video, rtsp://..., or /dev/videoN.
+    SOURCE is a folder (a recorded drive, pictures, or videos), a picture, a video, rtsp://..., or /dev/videoN; without
+    it, what PLATEFLEET_SOURCE names: an address with a password belongs there.
     Frames of a live source wait in the data folder while there is no network.
     """
     from cameras.publisher import publish as send
     from cameras.spool import Spool
+    from fleet.errors import CommandError
     from fleet.rooms import kafka_security
     from fleet.running import find_brokers
     from fleet.settings import load_settings
@@ -41,6 +43,9 @@ def publish(
     from plumbing.logs import setup_logs
 
     settings = load_settings()
+    source = source or (settings.source.get_secret_value() if settings.source else None)
+    if source is None:
+        raise CommandError("no source: name one, or set PLATEFLEET_SOURCE")
     setup_logs("cameras", level=settings.log_level, as_json=settings.log_json)
     address = brokers or find_brokers(settings)
     with ExitStack() as stack:

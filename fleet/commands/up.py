@@ -21,7 +21,12 @@ _NONE = "none"
 
 
 @click.command()
-@click.option("--source", default=_SIM, show_default=True, help="sim, none, a folder, a file, rtsp://..., /dev/videoN.")
+@click.option(
+    "--source",
+    default=None,
+    show_default="PLATEFLEET_SOURCE, else sim",
+    help="sim, none, a folder, a file, rtsp://..., /dev/videoN.",
+)
 @click.option("--cameras", type=click.IntRange(min=1), default=None, help="How many cameras; of sim: 4.")
 @click.option("--speed", type=click.Choice(["realtime", "max"]), default="realtime", show_default=True)
 @click.option("--now", is_flag=True, help="Play a recording as if it were driven now; sim always is.")
@@ -29,16 +34,18 @@ _NONE = "none"
 @click.option("--exit", "leave", is_flag=True, help="End when the source is at its end, and print a report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def up(
-    source: str, cameras: int | None, speed: str, now: bool, hotlist: Path | None, leave: bool, as_json: bool
+    source: str | None, cameras: int | None, speed: str, now: bool, hotlist: Path | None, leave: bool, as_json: bool
 ) -> None:
     """Run Kafka, workers, streams, store and cameras on this machine until Ctrl-C.
 
     Without options: the demo, four simulated dash cams. With PLATEFLEET_BROKERS, PLATEFLEET_STORE_URL and
-    PLATEFLEET_RAY_ADDRESS set, those are used and not started.
+    PLATEFLEET_RAY_ADDRESS set, those are used and not started. An address with a password belongs into
+    PLATEFLEET_SOURCE.
     """
     from fleet.settings import load_settings
 
     settings = load_settings()
+    source = source or (settings.source.get_secret_value() if settings.source else _SIM)
     with stop_event() as stop:
         plan = _plan(settings, source, cameras, speed, now, hotlist, leave, stop)
         from fleet.run import Run

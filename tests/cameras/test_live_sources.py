@@ -82,7 +82,26 @@ def test_rtsp_with_a_password_never_shows_it(drive: Path) -> None:
         assert list(wrong) == []
     assert "401" in wrong.skipped[0] or "nauthorized" in wrong.skipped[0]
     assert not any("s3cret" in line or "0ther" in line for line in [*wrong.skipped, wrong.name])
-    assert without_credentials("rtsp://a:b@h/x?y=c@d") == "rtsp://h/x?y=c@d"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://camera:8554/front/main", "rtsp://camera:8554/front/main"),
+        ("rtsp://user:word@camera:8554/front", "rtsp://camera:8554/front"),
+        ("rtsp://user:wo@rd@camera/front", "rtsp://camera/front"),
+        ("rtsp://user:wo/rd@camera/front", "rtsp://camera/front"),
+        ("rtsp://user:wo?rd@camera/front", "rtsp://..."),
+        ("rtsp://user:wo#rd@camera/front", "rtsp://..."),
+        ("srt://camera:9000?passphrase=word", "srt://camera:9000"),
+        ("srt://camera:9000?passphrase=wo@rd", "srt://..."),
+        ("http://camera/video?user=user&pwd=word", "http://camera/video"),
+        ("http://user:word@[fe80::1]:80/video#word", "http://[fe80::1]:80/video"),
+        ("/dev/video0", "/dev/video0"),
+    ],
+)
+def test_only_scheme_host_port_and_path_of_an_address_are_shown(address: str, shown: str) -> None:
+    assert without_credentials(address) == shown
 
 
 def test_an_address_where_nobody_answers_is_tried_again(free_port) -> None:

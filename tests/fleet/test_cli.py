@@ -111,6 +111,40 @@ def test_sources_that_are_none(tmp_path: Path, command: list[str], make: object,
     assert told in _error(_run(tmp_path / "data", *command, str(path), PLATEFLEET_BROKERS="127.0.0.1:1"))
 
 
+def test_the_source_may_come_from_the_environment(tmp_path: Path) -> None:
+    assert _error(_run(tmp_path, "publish", PLATEFLEET_BROKERS="127.0.0.1:1")).startswith("no source: name one")
+    told = _error(_run(tmp_path, "publish", PLATEFLEET_BROKERS="127.0.0.1:1", PLATEFLEET_SOURCE=str(tmp_path / "gone")))
+    assert told == f"{tmp_path / 'gone'}: no such file or folder"
+    told = _error(_run(tmp_path, "up", "--exit", PLATEFLEET_SOURCE="rtsp://user:wo@rd@camera/front"))
+    assert told == "--exit needs a source that ends; rtsp://camera/front is live"
+
+
+def test_up_hands_no_password_over_in_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fleet import launch
+    from fleet.run import Plan, _arguments
+    from fleet.settings import load_settings
+
+    made: list[tuple[list[str], dict[str, str]]] = []
+
+    class Noted(launch.ProcessService):
+        def __init__(
+            self, name: str, command: list[str], folder: Path, environment: dict[str, str], grace: float
+        ) -> None:
+            made.append((command, environment))
+
+        def start(self) -> None: ...
+
+        name = "cameras"
+
+    monkeypatch.setattr(launch, "ProcessService", Noted)
+    plan = Plan("rtsp://user:s3cret@camera/front", None, "realtime", now=False, exit=False)
+    machine = launch.Machine(load_settings(data_dir=tmp_path), plan.speed, print)
+    machine.camera_process(plan.source, _arguments(plan))
+    ((command, environment),) = made
+    assert not any("s3cret" in part for part in command)
+    assert environment["PLATEFLEET_SOURCE"] == plan.source
+
+
 def test_up_says_which_port_is_in_use(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
