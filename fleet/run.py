@@ -55,6 +55,8 @@ class Plan:
     truth: Path | None = None
     started: float = 0.0
     """`time.monotonic` of the command's start, rendering left out."""
+    prefix: str | None = None
+    """Of the names of cameras that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,8 @@ _WHAT_NEXT = (
 
 def _arguments(plan: Plan) -> list[str]:
     count = [] if plan.cameras is None else ["--cameras", str(plan.cameras)]
-    return ["--speed", plan.speed, *count, *(["--now"] if plan.now else [])]
+    prefix = [] if plan.prefix is None else ["--prefix", plan.prefix]
+    return ["--speed", plan.speed, *count, *prefix, *(["--now"] if plan.now else [])]
 
 
 class _Cameras:

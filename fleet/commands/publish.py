@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -15,17 +16,30 @@ if TYPE_CHECKING:
     from fleet.settings import Settings
     from fleet.shift import Shift
 
+PREFIX = click.option(
+    "--prefix",
+    default=None,
+    show_default="cam; of a live camera: this machine's name and a hash of the address",
+    help="Names of cameras that have none: PREFIX-01, ...",
+)
+
 
 @click.command()
 @click.argument("source", required=False)
 @click.option("--cameras", type=click.IntRange(min=1), default=None, help="How many cameras the source stands for.")
 @click.option("--speed", type=click.Choice(["realtime", "max"]), default="realtime", show_default=True)
 @click.option("--now", is_flag=True, help="Play a recording as if it were driven now: other times, new numbers.")
-@click.option("--prefix", default="cam", show_default=True, help="Names of cameras that have none: PREFIX-01, ...")
+@PREFIX
 @click.option("--brokers", default=None, help="Kafka; default: PLATEFLEET_BROKERS, or that of a running `up`.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines: started, progress, done.")
 def publish(
-    source: str | None, cameras: int | None, speed: str, now: bool, prefix: str, brokers: str | None, as_json: bool
+    source: str | None,
+    cameras: int | None,
+    speed: str,
+    now: bool,
+    prefix: str | None,
+    brokers: str | None,
+    as_json: bool,
 ) -> None:
     """Send the frames of SOURCE to Kafka as they were compressed.
 
@@ -52,8 +66,10 @@ def publish(
         stop = stack.enter_context(stop_event())
         sources, shift = _open(settings, source, cameras, prefix, now, speed)
         spool = None
-        if any(one.live for one in sources):
-            spool = Spool(settings.data_dir / "spool")
+        live = [one.camera_id for one in sources if one.live]
+        if live:
+            # one folder per camera: several publishers on one machine share the data folder
+            spool = Spool(settings.data_dir / "spool" / quote(live[0], safe=""))
             stack.callback(spool.close)
         tell = _teller(stack, sources, as_json)
         if as_json:
@@ -75,7 +91,7 @@ def publish(
 
 
 def _open(
-    settings: "Settings", source: str, cameras: int | None, prefix: str, now: bool, speed: str
+    settings: "Settings", source: str, cameras: int | None, prefix: str | None, now: bool, speed: str
 ) -> "tuple[list[Source], Shift]":
     from cameras.sources import open_sources
     from cameras.sources.recording import RecordedCamera

@@ -1,5 +1,6 @@
 """Live cameras: RTSP with a server of its own, mpegts over TCP, a device that is acted."""
 
+import re
 import socket
 import threading
 from itertools import pairwise
@@ -197,6 +198,20 @@ def _collect(grabber: ActedGrabber) -> list[SourceMessage]:
         if not grabber.pictures:
             source.close()
     return found
+
+
+def test_a_live_camera_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(address: str, prefix: str | None = None, host: str = "van7.example") -> str:
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+        return open_sources(address, camera_prefix=prefix)[0].camera_id
+
+    front = name("rtsp://user:word@camera/view?channel=1")
+    assert re.fullmatch("van7-[0-9a-f]{6}", front)
+    assert name("rtsp://user:other@camera/view?channel=1") == front
+    others = [name("rtsp://user:word@camera/view?channel=2"), name("/dev/video0"), name("/dev/video1")]
+    others.append(name("/dev/video0", host="van8"))
+    assert len({front, *others}) == 5
+    assert name("/dev/video0", "gate") == "gate-01"
 
 
 def test_a_file_is_no_device(tmp_path: Path) -> None:
