@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cameras.delivery import STEP_S, CameraCount, Counts, Window
 from cameras.sources.base import Source, SourceError, SourceMessage
+from cameras.sources.live import add_line
 from cameras.spool import Spool
 from plumbing.bus import BusError, Producer
 from plumbing.clock import Clock
@@ -119,7 +120,7 @@ class PublishJob:
         with self.counts.lock:
             if camera_id is not None:
                 self.counts.cameras[camera_id].errors += 1
-            self.errors.append(line)
+            add_line(self.errors, line)
 
     def refused(self, header: FrameHeader, why: BusError | None) -> None:
         """The bus takes this one message on no account."""

@@ -16,6 +16,7 @@ from cameras.encoder import complete_jpeg, encode_within, jpeg_size
 from cameras.sequence import Sequence
 from cameras.sources.base import MAX_VALUE_BYTES, SourceError, SourceMessage
 from cameras.sources.groups import Group, GroupCutter, GroupDecoder
+from cameras.sources.live import add_line
 from schemas.frame import FramePosition
 
 
@@ -48,14 +49,14 @@ class StreamReader:
             codec = stream.codec_context.name
             if self.quarter_turns:
                 self._note(f"{name}: decoded and sent as JPEG, because the file wants its pictures turned")
-                yield from self._all_decoded(container, stream)
+                yield from self._all_decoded(container, stream, name)
             elif codec == "h264":
                 yield from self._h264(container, stream, name)
             elif codec == "mjpeg":
                 yield from self._mjpeg(container, stream, name)
             else:
                 self._note(f"{name}: {codec} is decoded and sent as JPEG")
-                yield from self._all_decoded(container, stream)
+                yield from self._all_decoded(container, stream, name)
         except av.FFmpegError as error:
             raise SourceError(f"{name}: reading stopped: {error.strerror}") from error
 
@@ -63,14 +64,14 @@ class StreamReader:
         if line not in self.notes:
             self.notes.append(line)
 
-    def _all_decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[SourceMessage]:
+    def _all_decoded(self, container: InputContainer, stream: VideoStream, name: str) -> Iterator[SourceMessage]:
         stream.thread_type = "SLICE"
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
                 time = float((packet.pts or 0) * (stream.time_base or 0))
-                self.skipped.append(f"{container.name}: the picture at {time:.2f} s cannot be decoded")
+                add_line(self.skipped, f"{name}: the picture at {time:.2f} s cannot be decoded")
                 continue
             for frame in frames:
                 time = frame.time or 0.0
@@ -87,7 +88,7 @@ class StreamReader:
             time = time + step if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
             message = self.jpeg(bytes(packet), time)
             if message is None:
-                self.skipped.append(f"{name}: the picture at {time:.2f} s is not a JPEG")
+                add_line(self.skipped, f"{name}: the picture at {time:.2f} s is not a JPEG")
             else:
                 yield message
 
@@ -123,7 +124,7 @@ class StreamReader:
         for frame, time in decoder.end():
             yield self.picture(frame, time)
         if cutter.undecodable:
-            self.skipped.append(f"{name}: {cutter.undecodable} pictures before the first key picture")
+            add_line(self.skipped, f"{name}: {cutter.undecodable} pictures before the first key picture")
 
     def _captured(self, time: float) -> int:
         """Epoch milliseconds of the next picture, by its second of the stream.

@@ -268,6 +268,29 @@ def test_pictures_that_arrive_together_keep_their_distances(tmp_path: Path, seco
     assert times[0] >= start
 
 
+@pytest.mark.parametrize("codec", ["mjpeg", "mpeg4"])
+def test_damaged_pictures_of_a_stream_do_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    path = film(tmp_path / "a.avi", 150, codec=codec)
+    data = bytearray(path.read_bytes())
+    start, end = data.index(b"movi") + 4, data.rindex(b"idx1")
+    if codec == "mjpeg":
+        data[start:end] = data[start:end].replace(b"\xff\xd8", b"\0\0")
+    else:
+        place = start
+        while place < end:
+            size = int.from_bytes(data[place + 4 : place + 8], "little")
+            data[place + 8 : place + 8 + size] = bytes(size)
+            place += 8 + size + size % 2
+    path.write_bytes(data)
+    reader = StreamReader("gate", ClockSequence(), lambda time: 0.0)
+    with open_container(str(path)) as container:
+        assert list(reader.read(container, "rtsp://camera")) == []
+    assert len(reader.skipped) == 100
+    assert all(line.startswith("rtsp://camera: the picture at ") for line in reader.skipped)
+
+
 def test_the_newest_lines_are_kept() -> None:
     lines: list[str] = []
     for number in range(1000):

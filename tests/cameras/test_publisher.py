@@ -14,13 +14,14 @@ from test_sources import recording
 from cameras.publisher import PublishError, PublishSettings, PublishSummary, publish
 from cameras.sequence import ClockSequence, StoredSequence
 from cameras.sources import SourceError, SourceMessage, open_sources
-from cameras.spool import Spool
+from cameras.spool import Spool, SpoolError
 from plumbing.bus import BusError, Producer, Sent
 from plumbing.clock import ManualClock
 from plumbing.kafka_bus import KafkaBusConsumer, KafkaBusProducer, create_topics
 from plumbing.memory_bus import MemoryBus
 from plumbing.retry import Backoff
 from schemas.codec import decode_frame_header
+from schemas.frame import FrameHeader
 from schemas.topics import FRAMES
 
 FAST = PublishSettings(backoff=Backoff(first=0.001, most=0.01), stop_s=2.0, progress_s=0.0)
@@ -400,6 +401,21 @@ def test_a_disk_error_does_not_silence_a_live_camera(
     done = live([source], bus.producer(), spool, mended)
     assert on_bus(bus) == {"a": list(range(40))}
     assert done.complete
+
+
+def test_errors_of_a_spool_that_stays_broken_do_not_fill_the_memory(
+    bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(header: FrameHeader, value: bytes) -> None:
+        raise SpoolError(f"{header.seq}: a frame cannot be kept")
+
+    spool = Spool(tmp_path)
+    monkeypatch.setattr(spool, "append", full)
+    source = ListSource("a", list(range(300)), live=True, error="unplugged")
+    done = publish([source], bus.producer(), spool=spool, settings=FAST)
+    assert done.cameras["a"].errors == 301
+    assert len(done.errors) == 100
+    assert done.errors[-2:] == ("299: a frame cannot be kept", "unplugged")
 
 
 def test_an_unexpected_error_of_a_live_source_is_told(bus: MemoryBus, tmp_path: Path) -> None:
