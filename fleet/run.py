@@ -219,7 +219,9 @@ class _Cameras:
         """True when the process has ended and all that it told is known."""
         ended = not self._process.alive
         with suppress(OSError):
-            data = self._process.log.read_bytes()[self._read :]
+            with self._process.log.open("rb") as log:
+                log.seek(self._read)
+                data = log.read()
             whole = data[: data.rfind(b"\n") + 1]
             self._read += len(whole)
             for line in whole.decode(errors="replace").splitlines():

@@ -122,11 +122,24 @@ def _started(sources: "list[Source]", shift: "Shift") -> None:
 
 def _teller(stack: ExitStack, sources: "list[Source]", as_json: bool) -> "Callable[[PublishSummary], None]":
     if as_json:
-        return lambda summary: print_json({"event": "progress", "frames": summary.frames})
+        return _progress_lines()
     bar = stack.enter_context(progress_bar())
     totals = [one.total for one in sources]
     task = bar.add_task("publishing", total=None if None in totals else sum(total or 0 for total in totals))
     return lambda summary: bar.update(task, completed=summary.frames)
+
+
+def _progress_lines() -> "Callable[[PublishSummary], None]":
+    told = 0
+
+    def tell(summary: "PublishSummary") -> None:
+        nonlocal told
+        # a camera without a network would fill the log of `up` with the same line, for days
+        if summary.frames != told:
+            told = summary.frames
+            print_json({"event": "progress", "frames": told})
+
+    return tell
 
 
 def _finish(summary: "PublishSummary", as_json: bool, stop: threading.Event) -> None:
