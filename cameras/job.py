@@ -5,17 +5,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from cameras.delivery import CameraCount, Counts, Window
+from cameras.delivery import STEP_S, CameraCount, Counts, Window
 from cameras.sources.base import Source, SourceError, SourceMessage
+from cameras.sources.live import add_line
 from cameras.spool import Spool
-from plumbing.bus import Producer
+from plumbing.bus import BusError, Producer
 from plumbing.clock import Clock
 from plumbing.retry import Backoff
 from schemas.frame import FrameHeader
 from schemas.topics import FRAMES
-
-STEP_S = 0.2
-"""Longest wait without a look at `stop`."""
 
 log = logging.getLogger(__name__)
 
@@ -113,18 +111,22 @@ class PublishJob:
             self._told = now
             self._on_progress(self.summary())
 
-    def failed(self, camera_id: str, line: str) -> None:
-        """A source has ended with an error."""
-        log.error("%s", line)
+    def failed(self, camera_id: str | None, line: str, *, unexpected: bool = False) -> None:
+        """A source has ended with an error, or a frame is lost; None: what all cameras share has failed.
+
+        `unexpected` logs where the exception that is being handled came from.
+        """
+        log.error("%s", line, exc_info=unexpected)
         with self.counts.lock:
-            self.counts.cameras[camera_id].errors += 1
-            self.errors.append(line)
+            if camera_id is not None:
+                self.counts.cameras[camera_id].errors += 1
+            add_line(self.errors, line)
 
-    def refused(self, header: FrameHeader, window: Window) -> None:
+    def refused(self, header: FrameHeader, why: BusError | None) -> None:
         """The bus takes this one message on no account."""
-        self.failed(header.camera_id, f"{header.camera_id} seq {header.seq}: not sent: {window.last_error}")
+        self.failed(header.camera_id, f"{header.camera_id} seq {header.seq}: not sent: {why}")
 
-    def window(self, producer: Producer) -> Window:
+    def window(self, producer: Producer | Callable[[], Producer]) -> Window:
         """A fresh window on the bus."""
         bound = self.settings
         return Window(
@@ -132,6 +134,7 @@ class PublishJob:
             bound.topic,
             messages=bound.max_in_flight,
             max_bytes=bound.max_in_flight_bytes,
+            close_s=bound.stop_s,
             clock=self.clock,
         )
 

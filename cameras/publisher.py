@@ -5,12 +5,13 @@ camera gave lies in the spool until it is acknowledged, also across restarts.
 """
 
 import heapq
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from cameras.delivery import CameraCount, PublishError, Waiting, prepare
-from cameras.job import STEP_S, PublishJob, PublishSettings, PublishSummary
+from cameras.delivery import STEP_S, CameraCount, PublishError, Waiting, prepare
+from cameras.job import PublishJob, PublishSettings, PublishSummary
 from cameras.sources.base import Source
 from cameras.spool import Spool
 from cameras.uplink import Uplink
@@ -18,6 +19,8 @@ from plumbing.bus import BusError, Producer
 from plumbing.clock import Clock, SystemClock
 
 __all__ = ["CameraCount", "PublishError", "PublishSettings", "PublishSummary", "publish"]
+
+log = logging.getLogger(__name__)
 
 Speed = Literal["realtime", "max"]
 Wait = Callable[[float], bool]
@@ -39,7 +42,8 @@ def publish(
 
     Args:
         sources: files are merged on one timeline; each live source gets a thread. They are closed at the end.
-        producer: stays open; or how to make one, which live cameras try until it works.
+        producer: stays open; or how to make one, which live cameras try until it works: these are closed, and
+            replaced when the broker has refused a message.
         speed: `realtime`: a message goes when its last picture was taken, the first one now; who is late
             catches up without a wait. `max`: without a wait.
         clock: of the pace and of pictures that bring no time.
@@ -63,34 +67,41 @@ def publish(
         if live:
             with Uplink(job, live, producer):
                 if files:
-                    _FileSender(job, _made(producer), wait or stop.wait).send(files, speed)
+                    _FileSender(job, producer, wait or stop.wait).send(files, speed)
                 job.follow_live()
         else:
-            _FileSender(job, _made(producer), wait or stop.wait).send(files, speed)
+            _FileSender(job, producer, wait or stop.wait).send(files, speed)
     finally:
         for source in sources:
             source.close()
     return job.summary(final=True)
 
 
-def _made(producer: Producer | Callable[[], Producer]) -> Producer:
-    try:
-        return producer() if callable(producer) else producer
-    except BusError as error:
-        raise PublishError(str(error)) from error
-
-
 class _FileSender:
     """All files on one timeline; what the bus gives back is offered again."""
 
-    def __init__(self, job: PublishJob, producer: Producer, wait: Wait) -> None:
+    def __init__(self, job: PublishJob, producer: Producer | Callable[[], Producer], wait: Wait) -> None:
         self._job = job
         self._window = job.window(producer)
         self._wait = wait
         self._waits: Iterator[float] | None = None
 
     def send(self, sources: Sequence[Source], speed: Speed) -> None:
-        """Send all of them."""
+        """Send all of them.
+
+        Raises:
+            PublishError: there is no bus, or it takes nothing any more.
+        """
+        try:
+            if self._window.needs_producer:
+                self._window.connect()
+            self._send(sources, speed)
+        except BusError as error:
+            raise PublishError(str(error)) from error
+        finally:
+            self._window.close()
+
+    def _send(self, sources: Sequence[Source], speed: Speed) -> None:
         job = self._job
         job.files_done = False
         pace = _Pace(job.clock, self._wait, job.progress) if speed == "realtime" else None
@@ -111,30 +122,39 @@ class _FileSender:
 
     def _deliver(self, waiting: Waiting) -> bool:
         """Offer one message as soon as there is room; False when it was stopped before."""
-        while not self._window.wait_for_room(len(waiting.value), STEP_S):
+        while True:
+            room = self._window.wait_for_room(len(waiting.value), STEP_S)
             self._retry()
+            if room and not self._window.needs_producer:
+                self._window.offer(waiting)
+                return True
             if self._job.stop.is_set():
                 return False
-        self._retry()
-        self._window.offer(waiting)
-        return True
 
     def _retry(self) -> None:
         """Offer again what came back, after a pause; leave out what the bus takes on no account."""
         job, window = self._job, self._window
-        failed = [] if job.stop.is_set() else window.take_failed()
-        for waiting in failed:
-            if window.hopeless(waiting):
-                job.refused(waiting.header, window)
-            else:
-                window.offer(waiting)
         self._check_patience()
         job.progress()
-        if failed:
+        if job.stop.is_set():
+            return
+        if not window.has_failed:
+            self._waits = None
+            return
+        try:
+            window.offer_again(lambda header: job.refused(header, window.last_error), self._patient)
+            if window.needs_producer:
+                window.connect()
+        except BusError as error:
+            log.warning("%s", error)
+        if window.has_failed:
             self._waits = self._waits or job.settings.backoff.waits()
             self._wait(next(self._waits))
-        elif not window.has_failed:
-            self._waits = None
+
+    def _patient(self) -> bool:
+        self._check_patience()
+        self._job.progress()
+        return not self._job.stop.is_set()
 
     def _check_patience(self) -> None:
         job, window = self._job, self._window

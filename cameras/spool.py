@@ -10,16 +10,18 @@ oldest one is. What was acknowledged in the last moment before a crash may be se
 import errno
 import fcntl
 import json
+import logging
 import os
 import struct
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -32,6 +34,9 @@ _MAX_HEADER = 1 << 20
 _MAX_VALUE = 64 << 20
 _header_decoder = msgspec.msgpack.Decoder(FrameHeader)
 _header_encoder = msgspec.msgpack.Encoder()
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
 
 
 class SpoolError(Exception):
@@ -158,7 +163,7 @@ class Spool:
         """Keep one frame. When the disk or the bound is full, the oldest frames go first and are counted.
 
         Raises:
-            SpoolError: the frame cannot be written even so.
+            SpoolError: the frame cannot be written even so, or what was written cannot be made safe on the disk.
         """
         meta = _header_encoder.encode(header)
         crc = zlib.crc32(value, zlib.crc32(meta))
@@ -169,38 +174,50 @@ class Spool:
             if self._segments[self._write].size + len(record) > self._segment_bytes:
                 self._roll()
             self._make_room(len(record))
-            self._put(record)
+            self._with_room(lambda: self._put(record))
+            segment = self._segments[self._write]
+            segment.size += len(record)
+            segment.frames += 1
+            self._dirty = True
             self._changed.notify_all()
+            due = self._clock.monotonic() - self._synced >= self._settings.fsync_s
+            if self._settings.fsync == "always" or (self._settings.fsync == "interval" and due):
+                self._sync()
 
-    def _put(self, record: bytes) -> None:
-        segment = self._segments[self._write]
+    def _with_room(self, write: Callable[[], _T]) -> _T:
+        """What `write` gives; as long as the disk is full the oldest segment goes and it is called again."""
         while True:
-            # Always at the end of the last whole record: what a failed write left there is written over.
             try:
-                self._file.seek(segment.size)
-                left = memoryview(record)
-                while left:
-                    left = left[self._file.write(left) :]
-                break
+                return write()
             except OSError as error:
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT)
                 if not (full and self._drop_oldest()):
                     raise SpoolError(f"{self._folder}: a frame cannot be kept: {error.strerror}") from error
-        segment.size += len(record)
-        segment.frames += 1
-        self._dirty = True
-        due = self._clock.monotonic() - self._synced >= self._settings.fsync_s
-        if self._settings.fsync == "always" or (self._settings.fsync == "interval" and due):
-            self._sync()
+
+    def _put(self, record: bytes) -> None:
+        # Always at the end of the last whole record: what a failed write left there is written over.
+        self._file.seek(self._segments[self._write].size)
+        left = memoryview(record)
+        while left:
+            left = left[self._file.write(left) :]
 
     def _sync(self) -> None:
         if self._dirty and self._settings.fsync != "never":
-            os.fsync(self._file.fileno())
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise SpoolError(
+                    f"{self._folder}: frames cannot be made safe on the disk: {error.strerror}; check the disk"
+                ) from error
         self._dirty = False
         self._synced = self._clock.monotonic()
 
     def sync(self) -> None:
-        """Make sure that all that was appended is on the disk (unless the policy is `never`)."""
+        """Make sure that all that was appended is on the disk (unless the policy is `never`).
+
+        Raises:
+            SpoolError: the disk refuses.
+        """
         with self._changed:
             if not self._closed:
                 self._sync()
@@ -209,10 +226,13 @@ class Spool:
         if self._segments[self._write].size == 0:
             return
         self._sync()
-        self._file.close()
+        # The old file stays until the new one is there: a full disk must leave the spool as it was.
+        file = self._with_room(lambda: FileIO(self._path(self._write + 1), "w"))
+        with suppress(OSError):
+            self._file.close()
+        self._file = file
         self._write += 1
         self._segments[self._write] = _Segment()
-        self._file = FileIO(self._path(self._write), "w")
 
     def _make_room(self, wanted: int) -> None:
         while sum(s.size for s in self._segments.values()) + wanted > self._settings.max_bytes:
@@ -230,7 +250,11 @@ class Spool:
 
     def _remove(self, number: int) -> None:
         del self._segments[number]
-        self._path(number).unlink(missing_ok=True)
+        try:
+            self._path(number).unlink(missing_ok=True)
+        except OSError as error:
+            # The next start removes it; at worst its frames are sent twice.
+            log.warning("%s: cannot be removed: %s", self._path(number), error.strerror)
         following = min(self._segments), 0
         self._read = max(self._read, following)
         self._acked = max(self._acked, following)
@@ -261,6 +285,14 @@ class Spool:
             self._read = min(later), 0
 
     def _load_record(self, number: int, offset: int, size: int) -> SpoolEntry | None:
+        try:
+            return self._read_record(number, offset, size)
+        except OSError as error:
+            self.damaged += 1
+            log.error("%s: cannot be read, the rest of it is passed over: %s", self._path(number), error.strerror)
+            return None
+
+    def _read_record(self, number: int, offset: int, size: int) -> SpoolEntry | None:
         with self._path(number).open("rb") as file:
             file.seek(offset)
             head = file.read(_HEAD.size)
@@ -296,27 +328,32 @@ class Spool:
             for number in [n for n in self._segments if n < self._acked[0] and n != self._write]:
                 self._remove(number)
 
-    def rewind(self) -> None:
-        """Take again what was taken and not acknowledged."""
-        with self._changed:
-            waiting = [(entry.segment, entry.offset) for entry, done in self._taken if not done]
-            # What is acknowledged behind a gap is sent once more: the queue stays a queue.
-            self._taken.clear()
-            if waiting:
-                self._read = max(min(waiting), (min(self._segments), 0))
-
     def save(self) -> None:
-        """Write down how far the acknowledgements are; a crash then repeats only what came after."""
+        """Write down how far the acknowledgements are; a crash then repeats only what came after.
+
+        Raises:
+            SpoolError: the disk refuses; a later call tries again.
+        """
         with self._changed:
             if self._acked == self._acked_saved:
                 return
             new = self._folder / "acked.json.new"
-            new.write_text(json.dumps({"segment": self._acked[0], "offset": self._acked[1]}), "utf-8")
-            new.replace(self._folder / "acked.json")
+            try:
+                new.write_text(json.dumps({"segment": self._acked[0], "offset": self._acked[1]}), "utf-8")
+                new.replace(self._folder / "acked.json")
+            except OSError as error:
+                raise SpoolError(
+                    f"{self._folder}: what is acknowledged cannot be written down: {error.strerror}; "
+                    "after a crash it is sent again"
+                ) from error
             self._acked_saved = self._acked
 
     def close(self) -> None:
-        """Make all safe and let go of the folder. A second call does nothing."""
+        """Make all safe and let go of the folder. A second call does nothing.
+
+        Raises:
+            SpoolError: the disk refuses; the folder is let go all the same.
+        """
         with self._changed:
             if self._closed:
                 return

@@ -170,10 +170,12 @@ class Machine:
                 elif time.monotonic() > deadline:
                     raise LaunchError(f"{service.name} did not start within {READY_S:.0f} s; its log is {service.log}")
 
-    def camera_process(self, arguments: Sequence[str]) -> ProcessService:
+    def camera_process(self, source: str, arguments: Sequence[str]) -> ProcessService:
         """Start the publisher; it is not started again when it ends."""
+        # an address may hold a password, which never stands in a command line
+        environment = child_environment(self._settings, PLATEFLEET_SOURCE=source)
         command = [sys.executable, "-m", "fleet", "publish", "--json", "--brokers", self.brokers, *arguments]
-        service = ProcessService("cameras", command, self.folder, child_environment(self._settings), grace=5.0)
+        service = ProcessService("cameras", command, self.folder, environment, grace=5.0)
         self._run(service)
         return service
 

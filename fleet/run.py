@@ -55,6 +55,8 @@ class Plan:
     truth: Path | None = None
     started: float = 0.0
     """`time.monotonic` of the command's start, rendering left out."""
+    prefix: str | None = None
+    """Of the names of cameras that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Run:
         )
         monitor.start()
         try:
-            cameras = _Cameras(machine.camera_process(_arguments(plan)), self._screen.note)
+            cameras = _Cameras(machine.camera_process(plan.source, _arguments(plan)), self._screen.note)
             while not cameras.ended():
                 self._on()
                 self._stop.wait(0.1)
@@ -193,7 +195,8 @@ _WHAT_NEXT = (
 
 def _arguments(plan: Plan) -> list[str]:
     count = [] if plan.cameras is None else ["--cameras", str(plan.cameras)]
-    return [plan.source, "--speed", plan.speed, *count, *(["--now"] if plan.now else [])]
+    prefix = [] if plan.prefix is None else ["--prefix", plan.prefix]
+    return ["--speed", plan.speed, *count, *prefix, *(["--now"] if plan.now else [])]
 
 
 class _Cameras:
@@ -216,7 +219,9 @@ class _Cameras:
         """True when the process has ended and all that it told is known."""
         ended = not self._process.alive
         with suppress(OSError):
-            data = self._process.log.read_bytes()[self._read :]
+            with self._process.log.open("rb") as log:
+                log.seek(self._read)
+                data = log.read()
             whole = data[: data.rfind(b"\n") + 1]
             self._read += len(whole)
             for line in whole.decode(errors="replace").splitlines():

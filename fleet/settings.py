@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     keep_camera_states_days: Days = Field(0, description="Days that states of cameras are kept")
     keep_dead_letters_days: Days = Field(0, description="Days that dead letters are kept in the store")
 
+    source: SecretStr | None = Field(
+        None,
+        description="What `publish` and `up` send where the command line names no source. An address with a password "
+        "belongs here: a command line can be read by all users of the machine",
+    )
+
     ray_address: str | None = Field(
         None, description="Ray cluster that this machine is a node of, `head:6379` or `auto`; not set: one of its own"
     )
@@ -288,7 +294,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _describe(problem: dict[str, Any], origins: dict[str, str]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     # a secret's value is never repeated
-    secret = name in ("kafka_password", "store_password", "store_url", "targets")
+    secret = name in ("kafka_password", "store_password", "store_url", "source", "targets")
     given = "" if secret else f" (given: {problem['input']!r})"
     message = str(problem["msg"])
     inside = "".join(f".{part}" for part in problem["loc"][1:] if part != "[key]") if name == "targets" else ""

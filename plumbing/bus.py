@@ -54,7 +54,8 @@ class Producer(Protocol):
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> "Future[Sent]":
-        """Queue one message. The future ends when the broker has it, or with a BusError.
+        """Queue one message. The future ends when the broker has it, or with a BusError: then close this producer and
+        make a new one, because it may refuse all that follows.
 
         Blocks while the bound of unacknowledged messages is reached.
 

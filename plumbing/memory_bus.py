@@ -5,7 +5,7 @@ Everything lives in one MemoryBus; producers and consumers of it may be used fro
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 
 from kafka.partitioner.default import murmur2
@@ -48,6 +48,9 @@ class MemoryBus:
         self._topics: dict[str, _Topic] = {}
         self._groups: dict[str, _Group] = {}
         self._held: list[tuple[Future[Sent], Sent]] | None = None
+        self.refusal: Callable[[bytes | None], str] = lambda value: ""
+        """Why the broker refuses a message with this value, empty when it takes it. As with Kafka a producer that was
+        refused one message refuses all that follow."""
         self.changed = threading.Condition(threading.RLock())
 
     def create_topic(self, name: str, partitions: int, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
@@ -103,6 +106,9 @@ class MemoryBus:
         """Store one message; for MemoryProducer."""
         future: Future[Sent] = Future()
         future.set_running_or_notify_cancel()
+        if reason := self.refusal(value):
+            future.set_exception(BusError(f"the broker did not take a message for topic {topic} ({reason})"))
+            return future
         with self.changed:
             log, number = self._choose(topic, key, partition)
             size = len(value or b"") + len(key or b"") + sum(len(name) + len(raw) for name, raw in headers)
@@ -180,6 +186,7 @@ class MemoryProducer:
         self._bus = bus
         self._free = threading.BoundedSemaphore(max_unacknowledged)
         self._waiting: set[Future[Sent]] = set()
+        self._refused: BaseException | None = None
         self._closed = False
 
     def send(
@@ -197,6 +204,10 @@ class MemoryProducer:
             raise BusError("this producer is closed")
         if value is None and key is None:
             raise BusError(f"cannot send to topic {topic}: a message needs a key or a value")
+        if self._refused:
+            future: Future[Sent] = Future()
+            future.set_exception(BusError(f"the producer was refused a message before ({self._refused})"))
+            return future
         self._free.acquire()
         try:
             future = self._bus.append(topic, value, key, headers, partition, timestamp_ms)
@@ -209,6 +220,7 @@ class MemoryProducer:
 
     def _done(self, future: "Future[Sent]") -> None:
         self._waiting.discard(future)
+        self._refused = future.exception() or self._refused
         self._free.release()
 
     def flush(self, timeout: float | None = None) -> None:

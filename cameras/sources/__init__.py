@@ -1,6 +1,8 @@
 """Frame sources. In: what a person names (folder, file, address, device). Out: one Source per camera."""
 
+import socket
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from cameras.sequence import ClockSequence, Sequence
@@ -16,7 +18,7 @@ def open_sources(
     *,
     cameras: int | None = None,
     rebase: bool = False,
-    camera_prefix: str = "cam",
+    camera_prefix: str | None = None,
     clock: Clock | None = None,
     sequence: Sequence | None = None,
     still_interval_ms: int = 200,
@@ -32,7 +34,8 @@ def open_sources(
     - a picture or a video file: one camera. With `cameras` every camera plays the whole video under its own name.
     - `rtsp://...` (also rtmp, srt, http, tcp, udp) or `/dev/videoN`: one live camera.
 
-    New cameras are called `<camera_prefix>-01`, `-02`, ...; their picture numbers come from `sequence`.
+    New cameras are called `<camera_prefix>-01`, `-02`, ...; without a prefix `cam-01`, `cam-02`, ..., but a live camera
+    is called as `live_name` says. Their picture numbers come from `sequence`.
 
     Raises:
         SourceError: nothing there, nothing usable in it, or a live source asked to be several cameras.
@@ -44,15 +47,30 @@ def open_sources(
     if separator:
         if scheme.lower() not in rtsp.SCHEMES:
             raise SourceError(f"{scheme}://: not a kind of source; known are {', '.join(rtsp.SCHEMES)}")
-        return make.live(cameras, lambda name: rtsp.NetworkCamera(name, spec, sequence=make.sequence, clock=make.clock))
+        return make.live(
+            spec, cameras, lambda name: rtsp.NetworkCamera(name, spec, sequence=make.sequence, clock=make.clock)
+        )
     if spec.startswith("/dev/"):
-        return make.live(cameras, lambda name: v4l2.DeviceCamera(name, spec, sequence=make.sequence, clock=make.clock))
+        return make.live(
+            spec, cameras, lambda name: v4l2.DeviceCamera(name, spec, sequence=make.sequence, clock=make.clock)
+        )
     path = Path(spec)
     if path.is_dir():
         return make.from_folder(path, cameras)
     if not path.exists():
         raise SourceError(f"{spec}: no such file or folder")
     return make.from_file(path, cameras)
+
+
+def live_name(address: str) -> str:
+    """Name of a live camera that nobody has named: this machine and a short hash of the address.
+
+    It is the same after every start and another one on every machine: two cameras of one name would be tracked as one.
+    User and password are no part of it, so that a new password makes no new camera.
+    """
+    scheme, _, rest = address.rpartition("://")
+    place = f"{scheme}://{rest.rpartition('@')[2]}"
+    return f"{socket.gethostname().partition('.')[0] or 'cam'}-{sha256(place.encode()).hexdigest()[:6]}"
 
 
 def _told(found: list[Source], path: Path, wanted: int) -> list[Source]:
@@ -63,7 +81,7 @@ def _told(found: list[Source], path: Path, wanted: int) -> list[Source]:
 
 class _Maker:
     def __init__(
-        self, prefix: str, clock: Clock, sequence: Sequence | None, rebase: bool, still_interval_ms: int
+        self, prefix: str | None, clock: Clock, sequence: Sequence | None, rebase: bool, still_interval_ms: int
     ) -> None:
         self.prefix = prefix
         self.clock = clock
@@ -72,12 +90,12 @@ class _Maker:
         self.still_interval_ms = still_interval_ms
 
     def camera(self, place: int) -> str:
-        return f"{self.prefix}-{place + 1:02}"
+        return f"{self.prefix or 'cam'}-{place + 1:02}"
 
-    def live(self, cameras: int | None, make: Callable[[str], Source]) -> list[Source]:
+    def live(self, address: str, cameras: int | None, make: Callable[[str], Source]) -> list[Source]:
         if cameras is not None and cameras > 1:
             raise SourceError(f"a live source is one camera; {cameras} were asked for")
-        return [make(self.camera(0))]
+        return [make(self.camera(0) if self.prefix else live_name(address))]
 
     def from_folder(self, path: Path, cameras: int | None) -> list[Source]:
         try:

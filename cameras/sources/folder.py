@@ -127,11 +127,12 @@ def load_still(data: bytes, name: str) -> tuple[bytes, int, int, str]:
             if width * height > MAX_PIXELS:
                 raise SourceError(f"{name}: {width} x {height} pixels are too many; make the picture smaller")
             upright = ImageOps.exif_transpose(picture).convert("RGB")
+        value = encode_within(np.asarray(upright)[:, :, ::-1], MAX_VALUE_BYTES)
     except UnidentifiedImageError as error:
         raise SourceError(f"{name}: not a picture") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SourceError(f"{name}: cannot be decoded: {error}") from error
-    value = encode_within(np.asarray(upright)[:, :, ::-1], MAX_VALUE_BYTES)
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
+        # the decoders of Pillow have no error in common: that of AVIF, for one, raises RuntimeError
+        raise SourceError(f"{name}: cannot be decoded or sent as JPEG: {error}") from error
     note = f"{name}: re-encoded, because {len(data) >> 20} MiB do not fit into a message" if kind == "JPEG" else ""
     with Image.open(io.BytesIO(value)) as encoded:
         width, height = encoded.size

@@ -1,11 +1,9 @@
 """What cameras that cannot be asked twice have in common: their clock, and coming back after a lost connection."""
 
-import re
 from datetime import timedelta
 
 from plumbing.clock import Clock
 
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 _MAX_LINES = 100
 
 OFFSET_CREEP_MS_PER_S = 1.0
@@ -13,8 +11,18 @@ JUMP_MS = timedelta(seconds=5) / timedelta(milliseconds=1)
 
 
 def without_credentials(address: str) -> str:
-    """The address as it may be shown and logged."""
-    return _CREDENTIALS.sub("//", address)
+    """The address as it may be shown and logged: scheme, host, port and path.
+
+    A password need not be written as an address wants it, so what stands before an `@` is left out, wherever that is.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    shown = rest[: min((rest.find(mark) for mark in "?#" if mark in rest), default=len(rest))]
+    if "@" in rest[len(shown) :]:
+        # The query belongs to the password, or the `@` to the query: nobody can tell.
+        return f"{scheme}://..."
+    return f"{scheme}://{shown.rpartition('@')[2]}"
 
 
 def add_line(lines: list[str], line: str) -> None:
@@ -35,14 +43,13 @@ class LiveClock:
         self._clock = clock
         self._offset: float | None = None
         self._asked = 0.0
-        self._last = 0
 
     def restart(self) -> None:
         """A new connection: stream time begins anew."""
         self._offset = None
 
-    def captured(self, time: float) -> int:
-        """Epoch milliseconds of a picture that has just arrived, `time` in seconds of the stream."""
+    def origin(self, time: float) -> float:
+        """Epoch milliseconds of the stream's second 0, told by the picture of second `time` that has just arrived."""
         now = self._clock.now_ms()
         offset = now - time * 1000
         if self._offset is None or abs(offset - self._offset) > JUMP_MS:
@@ -51,5 +58,4 @@ class LiveClock:
             creep = max(0.0, time - self._asked) * OFFSET_CREEP_MS_PER_S
             self._offset = min(self._offset + creep, offset)
         self._asked = time
-        self._last = max(self._last, round(self._offset + time * 1000))
-        return self._last
+        return self._offset

@@ -55,7 +55,9 @@ class NetworkCamera:
         """How often it was opened."""
         self._address = address
         self._live_clock = LiveClock(clock)
-        self._sequence = sequence
+        self._reader = StreamReader(
+            camera_id, sequence, self._live_clock.origin, notes=self.notes, skipped=self.skipped
+        )
         self._timeout = (open_timeout, read_timeout)
         self._backoff = backoff
         self._format = container_format
@@ -89,10 +91,7 @@ class NetworkCamera:
         with container:
             self.connections += 1
             self._live_clock.restart()
-            reader = StreamReader(
-                self.camera_id, self._sequence, self._live_clock.captured, notes=self.notes, skipped=self.skipped
-            )
-            yield from reader.read(container, self.name)
+            yield from self._reader.read(container, self.name)
 
     def close(self) -> None:
         """End the iteration: at once while it waits, at the next message or time-out while it reads."""

@@ -16,21 +16,27 @@ from cameras.encoder import complete_jpeg, encode_within, jpeg_size
 from cameras.sequence import Sequence
 from cameras.sources.base import MAX_VALUE_BYTES, SourceError, SourceMessage
 from cameras.sources.groups import Group, GroupCutter, GroupDecoder
+from cameras.sources.live import add_line
 from schemas.frame import FramePosition
 
 
 @dataclass(slots=True)
 class StreamReader:
-    """Makes one camera's messages of a stream. `captured` turns seconds of the stream into epoch milliseconds."""
+    """Makes one camera's messages of a stream, or of several in a row: capture times always rise."""
 
     camera_id: str
     sequence: Sequence
-    captured: Callable[[float], int]
+    origin: Callable[[float], float]
+    """Epoch milliseconds of the stream's second 0, once the picture of this second has arrived: of pictures that
+    arrive together only the last is asked about, because the others have waited for it."""
     quarter_turns: int = 0
     """Anticlockwise turns by 90 degrees that put the decoded picture upright; forces decoding unless 0."""
     notes: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    _interlaced: bool | None = None
+    _second_0: float = 0.0
+    """Epoch milliseconds, for what has arrived last."""
+    _latest: int = 0
+    """Epoch milliseconds of the last picture."""
 
     def read(self, container: InputContainer, name: str) -> Iterator[SourceMessage]:
         """Every message of the first video stream.
@@ -43,14 +49,14 @@ class StreamReader:
             codec = stream.codec_context.name
             if self.quarter_turns:
                 self._note(f"{name}: decoded and sent as JPEG, because the file wants its pictures turned")
-                yield from self._all_decoded(container, stream)
+                yield from self._all_decoded(container, stream, name)
             elif codec == "h264":
                 yield from self._h264(container, stream, name)
             elif codec == "mjpeg":
                 yield from self._mjpeg(container, stream, name)
             else:
                 self._note(f"{name}: {codec} is decoded and sent as JPEG")
-                yield from self._all_decoded(container, stream)
+                yield from self._all_decoded(container, stream, name)
         except av.FFmpegError as error:
             raise SourceError(f"{name}: reading stopped: {error.strerror}") from error
 
@@ -58,17 +64,19 @@ class StreamReader:
         if line not in self.notes:
             self.notes.append(line)
 
-    def _all_decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[SourceMessage]:
+    def _all_decoded(self, container: InputContainer, stream: VideoStream, name: str) -> Iterator[SourceMessage]:
         stream.thread_type = "SLICE"
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
                 time = float((packet.pts or 0) * (stream.time_base or 0))
-                self.skipped.append(f"{container.name}: the picture at {time:.2f} s cannot be decoded")
+                add_line(self.skipped, f"{name}: the picture at {time:.2f} s cannot be decoded")
                 continue
             for frame in frames:
-                yield self.picture(frame, frame.time or 0.0)
+                time = frame.time or 0.0
+                self._second_0 = self.origin(time)
+                yield self.picture(frame, time)
 
     def _mjpeg(self, container: InputContainer, stream: VideoStream, name: str) -> Iterator[SourceMessage]:
         step = float(1 / (stream.average_rate or 25))
@@ -80,7 +88,7 @@ class StreamReader:
             time = time + step if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
             message = self.jpeg(bytes(packet), time)
             if message is None:
-                self.skipped.append(f"{name}: the picture at {time:.2f} s is not a JPEG")
+                add_line(self.skipped, f"{name}: the picture at {time:.2f} s is not a JPEG")
             else:
                 yield message
 
@@ -89,15 +97,18 @@ class StreamReader:
         decoder = GroupDecoder()
         context = stream.codec_context
         size = context.width, context.height
+        interlaced: bool | None = None
 
         def send(groups: Iterator[Group]) -> Iterator[SourceMessage]:
+            nonlocal interlaced
             for group in groups:
-                if self._interlaced is None and group.kind == "copy":
-                    self._interlaced = GroupDecoder().is_interlaced(group)
-                if self._interlaced and group.kind == "copy":
+                if interlaced is None and group.kind == "copy":
+                    interlaced = GroupDecoder().is_interlaced(group)
+                if interlaced and group.kind == "copy":
                     group.kind, group.reason = "decode", "interlaced pictures"
                 if group.reason:
                     self._note(f"{name}: decoded and sent as JPEG where it has {group.reason}")
+                self._second_0 = self.origin(group.times[-1])
                 if group.kind == "copy":
                     for frame, time in decoder.end():
                         yield self.picture(frame, time)
@@ -113,7 +124,16 @@ class StreamReader:
         for frame, time in decoder.end():
             yield self.picture(frame, time)
         if cutter.undecodable:
-            self.skipped.append(f"{name}: {cutter.undecodable} pictures before the first key picture")
+            add_line(self.skipped, f"{name}: {cutter.undecodable} pictures before the first key picture")
+
+    def _captured(self, time: float) -> int:
+        """Epoch milliseconds of the next picture, by its second of the stream.
+
+        Where the network was quicker than before, all that arrived together is moved on, so that no time comes twice.
+        """
+        self._second_0 = max(self._second_0, self._latest + 1 - time * 1000)
+        self._latest = round(self._second_0 + time * 1000)
+        return self._latest
 
     def jpeg(self, data: bytes, time: float) -> SourceMessage | None:
         """One picture of a motion JPEG stream; None when it is none."""
@@ -121,8 +141,9 @@ class StreamReader:
         size = jpeg_size(data)
         if size is None or len(data) > MAX_VALUE_BYTES:
             return None
+        self._second_0 = self.origin(time)
         return SourceMessage(
-            data, self.camera_id, self.sequence.take(self.camera_id), self.captured(time), "jpeg", *size
+            data, self.camera_id, self.sequence.take(self.camera_id), self._captured(time), "jpeg", *size
         )
 
     def picture(self, frame: av.VideoFrame, time: float) -> SourceMessage:
@@ -132,12 +153,12 @@ class StreamReader:
         data = encode_within(image, MAX_VALUE_BYTES)
         width, height = jpeg_size(data) or (width, height)
         return SourceMessage(
-            data, self.camera_id, self.sequence.take(self.camera_id), self.captured(time), "jpeg", width, height
+            data, self.camera_id, self.sequence.take(self.camera_id), self._captured(time), "jpeg", width, height
         )
 
     def group(self, group: Group, width: int, height: int) -> SourceMessage:
         """One group as it is."""
-        times = [self.captured(time) for time in group.times]
+        times = [self._captured(time) for time in group.times]
         return SourceMessage(
             group.value,
             self.camera_id,

@@ -68,12 +68,10 @@ class VideoFiles:
         for path, span in zip(self._paths, self._spans, strict=True):
             origin = start - span.first * 1000
 
-            def captured(time: float, origin: float = origin) -> int:
-                return round(origin + time * 1000)
+            def known(_time: float, origin: float = origin) -> float:
+                return origin
 
-            reader = StreamReader(
-                self.camera_id, self._sequence, captured, span.quarter_turns, self.notes, self.skipped
-            )
+            reader = StreamReader(self.camera_id, self._sequence, known, span.quarter_turns, self.notes, self.skipped)
             with open_container(str(path)) as container:
                 for message in reader.read(container, str(path)):
                     if self._closed:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -15,25 +16,40 @@ if TYPE_CHECKING:
     from fleet.settings import Settings
     from fleet.shift import Shift
 
+PREFIX = click.option(
+    "--prefix",
+    default=None,
+    show_default="cam; of a live camera: this machine's name and a hash of the address",
+    help="Names of cameras that have none: PREFIX-01, ...",
+)
+
 
 @click.command()
-@click.argument("source")
+@click.argument("source", required=False)
 @click.option("--cameras", type=click.IntRange(min=1), default=None, help="How many cameras the source stands for.")
 @click.option("--speed", type=click.Choice(["realtime", "max"]), default="realtime", show_default=True)
 @click.option("--now", is_flag=True, help="Play a recording as if it were driven now: other times, new numbers.")
-@click.option("--prefix", default="cam", show_default=True, help="Names of cameras that have none: PREFIX-01, ...")
+@PREFIX
 @click.option("--brokers", default=None, help="Kafka; default: PLATEFLEET_BROKERS, or that of a running `up`.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines: started, progress, done.")
 def publish(
-    source: str, cameras: int | None, speed: str, now: bool, prefix: str, brokers: str | None, as_json: bool
+    source: str | None,
+    cameras: int | None,
+    speed: str,
+    now: bool,
+    prefix: str | None,
+    brokers: str | None,
+    as_json: bool,
 ) -> None:
     """Send the frames of SOURCE to Kafka as they were compressed.
 
-    SOURCE is a folder (a recorded drive, pictures, or videos), a picture, a video, rtsp://..., or /dev/videoN.
+    SOURCE is a folder (a recorded drive, pictures, or videos), a picture, a video, rtsp://..., or /dev/videoN; without
+    it, what PLATEFLEET_SOURCE names: an address with a password belongs there.
     Frames of a live source wait in the data folder while there is no network.
     """
     from cameras.publisher import publish as send
     from cameras.spool import Spool
+    from fleet.errors import CommandError
     from fleet.rooms import kafka_security
     from fleet.running import find_brokers
     from fleet.settings import load_settings
@@ -41,14 +57,19 @@ def publish(
     from plumbing.logs import setup_logs
 
     settings = load_settings()
+    source = source or (settings.source.get_secret_value() if settings.source else None)
+    if source is None:
+        raise CommandError("no source: name one, or set PLATEFLEET_SOURCE")
     setup_logs("cameras", level=settings.log_level, as_json=settings.log_json)
     address = brokers or find_brokers(settings)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_event())
         sources, shift = _open(settings, source, cameras, prefix, now, speed)
         spool = None
-        if any(one.live for one in sources):
-            spool = Spool(settings.data_dir / "spool")
+        live = [one.camera_id for one in sources if one.live]
+        if live:
+            # one folder per camera: several publishers on one machine share the data folder
+            spool = Spool(settings.data_dir / "spool" / quote(live[0], safe=""))
             stack.callback(spool.close)
         tell = _teller(stack, sources, as_json)
         if as_json:
@@ -56,9 +77,7 @@ def publish(
         security = kafka_security(settings)
 
         def connect() -> KafkaBusProducer:
-            producer = KafkaBusProducer(address, "platefleet-cameras", security=security)
-            stack.callback(producer.close)
-            return producer
+            return KafkaBusProducer(address, "platefleet-cameras", security=security)
 
         summary = send(
             sources,
@@ -72,7 +91,7 @@ def publish(
 
 
 def _open(
-    settings: "Settings", source: str, cameras: int | None, prefix: str, now: bool, speed: str
+    settings: "Settings", source: str, cameras: int | None, prefix: str | None, now: bool, speed: str
 ) -> "tuple[list[Source], Shift]":
     from cameras.sources import open_sources
     from cameras.sources.recording import RecordedCamera
@@ -103,11 +122,24 @@ def _started(sources: "list[Source]", shift: "Shift") -> None:
 
 def _teller(stack: ExitStack, sources: "list[Source]", as_json: bool) -> "Callable[[PublishSummary], None]":
     if as_json:
-        return lambda summary: print_json({"event": "progress", "frames": summary.frames})
+        return _progress_lines()
     bar = stack.enter_context(progress_bar())
     totals = [one.total for one in sources]
     task = bar.add_task("publishing", total=None if None in totals else sum(total or 0 for total in totals))
     return lambda summary: bar.update(task, completed=summary.frames)
+
+
+def _progress_lines() -> "Callable[[PublishSummary], None]":
+    told = 0
+
+    def tell(summary: "PublishSummary") -> None:
+        nonlocal told
+        # a camera without a network would fill the log of `up` with the same line, for days
+        if summary.frames != told:
+            told = summary.frames
+            print_json({"event": "progress", "frames": told})
+
+    return tell
 
 
 def _finish(summary: "PublishSummary", as_json: bool, stop: threading.Event) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fleet.commands.publish import PREFIX
 from fleet.terminal import err, out, print_json, progress_bar, stop_event
 
 if TYPE_CHECKING:
@@ -21,26 +22,41 @@ _NONE = "none"
 
 
 @click.command()
-@click.option("--source", default=_SIM, show_default=True, help="sim, none, a folder, a file, rtsp://..., /dev/videoN.")
+@click.option(
+    "--source",
+    default=None,
+    show_default="PLATEFLEET_SOURCE, else sim",
+    help="sim, none, a folder, a file, rtsp://..., /dev/videoN.",
+)
 @click.option("--cameras", type=click.IntRange(min=1), default=None, help="How many cameras; of sim: 4.")
+@PREFIX
 @click.option("--speed", type=click.Choice(["realtime", "max"]), default="realtime", show_default=True)
 @click.option("--now", is_flag=True, help="Play a recording as if it were driven now; sim always is.")
 @click.option("--hotlist", type=click.Path(path_type=Path), default=None, help="CSV or text file to import first.")
 @click.option("--exit", "leave", is_flag=True, help="End when the source is at its end, and print a report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def up(
-    source: str, cameras: int | None, speed: str, now: bool, hotlist: Path | None, leave: bool, as_json: bool
+    source: str | None,
+    cameras: int | None,
+    prefix: str | None,
+    speed: str,
+    now: bool,
+    hotlist: Path | None,
+    leave: bool,
+    as_json: bool,
 ) -> None:
     """Run Kafka, workers, streams, store and cameras on this machine until Ctrl-C.
 
     Without options: the demo, four simulated dash cams. With PLATEFLEET_BROKERS, PLATEFLEET_STORE_URL and
-    PLATEFLEET_RAY_ADDRESS set, those are used and not started.
+    PLATEFLEET_RAY_ADDRESS set, those are used and not started. An address with a password belongs into
+    PLATEFLEET_SOURCE.
     """
     from fleet.settings import load_settings
 
     settings = load_settings()
+    source = source or (settings.source.get_secret_value() if settings.source else _SIM)
     with stop_event() as stop:
-        plan = _plan(settings, source, cameras, speed, now, hotlist, leave, stop)
+        plan = _plan(settings, source, cameras, prefix, speed, now, hotlist, leave, stop)
         from fleet.run import Run
 
         err.print(f"starting; data in {settings.data_dir}", soft_wrap=True)
@@ -63,6 +79,7 @@ def _plan(
     settings: "Settings",
     source: str,
     cameras: int | None,
+    prefix: str | None,
     speed: str,
     now: bool,
     hotlist: Path | None,
@@ -87,7 +104,7 @@ def _plan(
     _check_source(source, cameras, leave)
     truth = Path(source) / "truth.jsonl"
     return Plan(
-        source, cameras, speed, now, leave, tuple(entries), truth if truth.is_file() else None, time.monotonic()
+        source, cameras, speed, now, leave, tuple(entries), truth if truth.is_file() else None, time.monotonic(), prefix
     )
 
 

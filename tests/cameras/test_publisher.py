@@ -14,13 +14,14 @@ from test_sources import recording
 from cameras.publisher import PublishError, PublishSettings, PublishSummary, publish
 from cameras.sequence import ClockSequence, StoredSequence
 from cameras.sources import SourceError, SourceMessage, open_sources
-from cameras.spool import Spool
+from cameras.spool import Spool, SpoolError
 from plumbing.bus import BusError, Producer, Sent
 from plumbing.clock import ManualClock
 from plumbing.kafka_bus import KafkaBusConsumer, KafkaBusProducer, create_topics
 from plumbing.memory_bus import MemoryBus
 from plumbing.retry import Backoff
 from schemas.codec import decode_frame_header
+from schemas.frame import FrameHeader
 from schemas.topics import FRAMES
 
 FAST = PublishSettings(backoff=Backoff(first=0.001, most=0.01), stop_s=2.0, progress_s=0.0)
@@ -30,7 +31,14 @@ class ListSource:
     """A source that gives what it is told to; a live one then waits to be closed."""
 
     def __init__(
-        self, camera_id: str, times: list[int], *, live: bool = False, error: str = "", first: int = 0
+        self,
+        camera_id: str,
+        times: list[int],
+        *,
+        live: bool = False,
+        error: str | Exception = "",
+        first: int = 0,
+        pause: float = 0.0,
     ) -> None:
         self.name = camera_id
         self.camera_id = camera_id
@@ -39,15 +47,18 @@ class ListSource:
         self.skipped: list[str] = []
         self.notes: list[str] = []
         self.closed = threading.Event()
-        self._error = error
+        self._error = SourceError(error) if isinstance(error, str) and error else error
+        self._pause = pause
         self._messages = [
             SourceMessage(jpeg(n), camera_id, first + n, time, "jpeg", 160, 96) for n, time in enumerate(times)
         ]
 
     def __iter__(self) -> Iterator[SourceMessage]:
-        yield from self._messages
-        if self._error:
-            raise SourceError(self._error)
+        for message in self._messages:
+            self.closed.wait(self._pause)
+            yield message
+        if isinstance(self._error, Exception):
+            raise self._error
         if self.live:
             self.closed.wait(30)
 
@@ -320,6 +331,47 @@ def test_a_poisoned_frame_does_not_hold_up_the_spool(bus: MemoryBus, tmp_path: P
     assert done.errors == ("a seq 6: not sent: too large",)
 
 
+@pytest.mark.parametrize("is_live", [False, True])
+def test_after_a_refusal_a_new_producer_sends_on(bus: MemoryBus, tmp_path: Path, is_live: bool) -> None:
+    """As a Kafka producer does, this one refuses everything once it was refused one message."""
+    refusals = iter(["TopicAuthorizationFailed"] * 3)
+    bus.refusal = lambda value: next(refusals, "")
+    made: list[Producer] = []
+
+    def connect() -> Producer:
+        made.append(bus.producer())
+        return made[-1]
+
+    source = ListSource("a", list(range(20)), live=is_live)
+    if is_live:
+        done = live([source], connect, Spool(tmp_path), lambda: len(bus.records(FRAMES.name)) >= 20)
+    else:
+        done = publish([source], connect, speed="max", settings=FAST)
+    assert set(on_bus(bus)["a"]) == set(range(20))
+    assert done.complete
+    assert done.errors == ()
+    assert len(made) > 1
+    for producer in made:
+        with pytest.raises(BusError, match="closed"):
+            producer.send(FRAMES.name, b"x")
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_a_message_refused_for_ever_costs_none_of_its_neighbours(bus: MemoryBus, tmp_path: Path, is_live: bool) -> None:
+    poison = jpeg(7)
+    bus.refusal = lambda value: "InvalidRecord" if value == poison else ""
+    source = ListSource("a", list(range(20)), live=is_live)
+    others = {n for n in range(20) if jpeg(n) != poison}
+    if is_live:
+        spool = Spool(tmp_path)
+        done = live([source], bus.producer, spool, lambda: spool.pending == 0 and bus.records(FRAMES.name))
+    else:
+        done = publish([source], bus.producer, speed="max", settings=FAST)
+    assert set(on_bus(bus)["a"]) == others
+    assert len(done.errors) == 20 - len(others)
+    assert all("not sent" in line and "InvalidRecord" in line for line in done.errors)
+
+
 def test_a_live_source_that_ends_is_told(bus: MemoryBus, tmp_path: Path) -> None:
     done = publish(
         [ListSource("a", [0, 1], live=True, error="/dev/video0: unplugged")],
@@ -331,6 +383,60 @@ def test_a_live_source_that_ends_is_told(bus: MemoryBus, tmp_path: Path) -> None
     assert done.frames == 2
     with pytest.raises(PublishError, match="needs a spool"):
         publish([ListSource("a", [0], live=True)], bus.producer())
+
+
+def test_a_disk_error_does_not_silence_a_live_camera(
+    bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cameras.uplink._SAVE_S", 0.0)
+    spool = Spool(tmp_path)
+    (tmp_path / "acked.json.new").mkdir()  # as good as a full disk
+    source = ListSource("a", list(range(40)), live=True, pause=0.01)
+
+    def mended() -> bool:
+        if len(bus.records(FRAMES.name)) >= 20 and (tmp_path / "acked.json.new").is_dir():
+            (tmp_path / "acked.json.new").rmdir()
+        return len(bus.records(FRAMES.name)) == 40 and (tmp_path / "acked.json").exists()
+
+    done = live([source], bus.producer(), spool, mended)
+    assert on_bus(bus) == {"a": list(range(40))}
+    assert done.complete
+
+
+def test_errors_of_a_spool_that_stays_broken_do_not_fill_the_memory(
+    bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(header: FrameHeader, value: bytes) -> None:
+        raise SpoolError(f"{header.seq}: a frame cannot be kept")
+
+    spool = Spool(tmp_path)
+    monkeypatch.setattr(spool, "append", full)
+    source = ListSource("a", list(range(300)), live=True, error="unplugged")
+    done = publish([source], bus.producer(), spool=spool, settings=FAST)
+    assert done.cameras["a"].errors == 301
+    assert len(done.errors) == 100
+    assert done.errors[-2:] == ("299: a frame cannot be kept", "unplugged")
+
+
+def test_an_unexpected_error_of_a_live_source_is_told(bus: MemoryBus, tmp_path: Path) -> None:
+    source = ListSource("a", [0, 1], live=True, error=ValueError("odd\nthings"))
+    done = publish([source], bus.producer(), spool=Spool(tmp_path), settings=FAST)
+    assert done.errors == ("a: reading stopped: ValueError: odd things",)
+    assert done.cameras["a"].errors == 1
+    assert done.frames == 2
+
+
+def test_an_unexpected_error_of_the_sender_ends_the_live_run(bus: MemoryBus, tmp_path: Path) -> None:
+    class Broken(Moody):
+        def send(self, topic: str, value: bytes | None, **rest: object) -> "Future[Sent]":
+            raise RuntimeError("no threads left")
+
+    source = ListSource("a", [0, 1], live=True)
+    done = publish([source], Broken(bus.producer(), {}), spool=Spool(tmp_path), settings=FAST)
+    assert done.errors == ("sending stopped: RuntimeError: no threads left; frames wait in the spool",)
+    assert source.closed.is_set()
+    assert done.spooled == 2
+    assert not done.complete
 
 
 def test_files_and_live_cameras_together(bus: MemoryBus, tmp_path: Path) -> None:

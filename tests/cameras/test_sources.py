@@ -58,8 +58,23 @@ def test_what_is_no_picture_is_told_and_passed_over(tmp_path: Path) -> None:
     assert len(source.skipped) == 3
     assert source.skipped[0] == f"{tmp_path / 'b.jpg'}: not a picture"
     assert source.skipped[1] == f"{tmp_path / 'c.png'}: the file is empty"
-    assert source.skipped[2].startswith(f"{tmp_path / 'e.png'}: cannot be decoded")
+    assert source.skipped[2].startswith(f"{tmp_path / 'e.png'}: cannot be decoded or sent as JPEG")
     assert not any("\n" in line for line in source.skipped)
+
+
+def test_pictures_that_a_decoder_or_the_encoder_trips_over_are_passed_over(tmp_path: Path) -> None:
+    Image.fromarray(image(1)).save(tmp_path / "a.avif")
+    whole = (tmp_path / "a.avif").read_bytes()
+    start = whole.index(b"mdat") + 4
+    (tmp_path / "a.avif").write_bytes(whole[:start] + bytes(len(whole) - start))
+    Image.new("L", (66_000, 1)).save(tmp_path / "b.png")
+    (tmp_path / "c.jpg").write_bytes(jpeg(3))
+    (source,) = open_sources(str(tmp_path))
+    assert [message.value for message in source] == [jpeg(3)]
+    assert [line.partition(" sent as JPEG: ")[0] for line in source.skipped] == [
+        f"{tmp_path / 'a.avif'}: cannot be decoded or",
+        f"{tmp_path / 'b.png'}: cannot be decoded or",
+    ]
 
 
 def _png(folder: Path) -> Path:

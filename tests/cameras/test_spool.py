@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import shutil
 import threading
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -67,11 +68,10 @@ def test_only_what_is_acknowledged_goes(tmp_path: Path) -> None:
     for place in (1, 2, 4):  # out of order: 0 is still open
         spool.ack(entries[place])
     assert spool.pending == 10
-    spool.rewind()
-    assert drain(spool, ack=False)[:2] == [0, 1]
-    spool.rewind()
-    assert drain(spool) == list(range(10))
-    assert spool.pending == 0
+    spool.close()
+    again = Spool(tmp_path)
+    assert drain(again) == list(range(10))
+    assert again.pending == 0
 
 
 def test_cut_at_any_byte_keeps_what_was_whole(tmp_path: Path) -> None:
@@ -130,41 +130,101 @@ def test_a_dropped_frame_that_arrives_all_the_same_is_no_loss(tmp_path: Path) ->
     before = spool.dropped
     spool.ack(entry)
     assert spool.dropped == before - 1
-    spool.rewind()
     assert drain(spool)[-1] == 59
 
 
-def test_a_full_disk_drops_the_oldest_and_else_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Disk:
+    """Stands for `FileIO` in the spool: after `fail`, so many calls find the disk full, having written a little."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opening = self.writing = 0
+        disk = self
+
+        class File(FileIO):
+            def __init__(self, path: Path, mode: str) -> None:
+                disk.opening -= 1
+                if disk.opening >= 0:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                super().__init__(path, mode)
+
+            def write(self, data: memoryview) -> int:  # type: ignore[override]
+                disk.writing -= 1
+                if disk.writing >= 0:
+                    super().write(data[:7])
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return super().write(data)
+
+        monkeypatch.setattr("cameras.spool.FileIO", File)
+
+
+@pytest.mark.parametrize("size", [50, 450], ids=["in a segment", "at the start of one"])
+def test_a_full_disk_drops_the_oldest_and_else_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    disk = Disk(monkeypatch)
     spool = Spool(tmp_path, SpoolSettings(segment_bytes=500))
     fill(spool, 0, 10)
-    segments = len(list(tmp_path.glob("*.seg")))
-    real = spool._file
-
-    class Full:
-        def __init__(self, failures: int) -> None:
-            self.failures = failures
-
-        def write(self, data: memoryview) -> int:
-            if self.failures:
-                self.failures -= 1
-                real.write(data[:7])
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real.write(data)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(real, name)
-
-    monkeypatch.setattr(spool, "_roll", lambda: None)
-    monkeypatch.setattr(spool, "_file", Full(1))
-    fill(spool, 10, 11)
-    assert spool.dropped > 0
-    assert len(list(tmp_path.glob("*.seg"))) == segments - 1
-    monkeypatch.setattr(spool, "_file", Full(99))
+    disk.writing = 1
+    fill(spool, 10, 11, size)
+    assert 0 < spool.dropped < 10
+    disk.writing = 99
     with pytest.raises(SpoolError, match="cannot be kept: No space left"):
-        fill(spool, 11, 12)
-    monkeypatch.setattr(spool, "_file", Full(0))
-    fill(spool, 12, 13)
-    assert drain(spool)[-2:] == [10, 12]
+        fill(spool, 11, 12, size)
+    disk.writing = 0
+    fill(spool, 12, 13, size)
+    kept = drain(spool)
+    assert kept[-1] == 12
+    assert 11 not in kept
+
+
+def test_a_disk_too_full_for_a_new_segment_drops_the_oldest_and_else_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    spool = Spool(tmp_path, SpoolSettings(segment_bytes=500))
+    fill(spool, 0, 10)
+    disk.opening = 1
+    fill(spool, 10, 11, 450)
+    assert 0 < spool.dropped < 10
+    disk.opening = 99
+    with pytest.raises(SpoolError, match="cannot be kept: No space left"):
+        fill(spool, 11, 12, 450)
+    disk.opening = 0
+    fill(spool, 12, 14, 450)
+    assert drain(spool)[-3:] == [10, 12, 13]
+    spool.close()
+
+
+def test_what_the_disk_refuses_is_one_line_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, SpoolSettings(fsync="always"))
+    fill(spool, 0, 1)
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cameras.spool.os.fsync", broken)
+        with pytest.raises(SpoolError, match="cannot be made safe on the disk: Input/output error"):
+            fill(spool, 1, 2)
+    assert drain(spool) == [0, 1]
+    (tmp_path / "acked.json.new").mkdir()
+    with pytest.raises(SpoolError, match="what is acknowledged cannot be written down: Is a directory"):
+        spool.save()
+    (tmp_path / "acked.json.new").rmdir()
+    spool.save()
+    assert (tmp_path / "acked.json").is_file()
+
+
+def test_a_segment_that_cannot_be_read_costs_its_own_frames_only(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, SpoolSettings(segment_bytes=500))
+    fill(spool, 0, 10)
+    first = min(tmp_path.glob("*.seg"))
+    first.unlink()
+    first.mkdir()  # can be neither read nor removed as a file
+    found = drain(spool)
+    assert found
+    assert found == list(range(10 - len(found), 10))
+    assert spool.damaged == 1
 
 
 def test_acknowledgements_survive_a_crash_once_saved(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
+from kafka.admin import ConfigResource, KafkaAdminClient
 
 from plumbing.bus import BusError, Consumer, MessageTooLargeError, Producer, Record, Sent, TopicPartition
 from plumbing.kafka_bus import KafkaBusConsumer, KafkaBusProducer, create_topics
@@ -36,6 +37,8 @@ class Bus:
     topic: str
     make_producer: Callable[[], Producer]
     make_consumer: Callable[..., Consumer]
+    limit: Callable[[int], None]
+    """Lowers the size of messages that the broker takes, behind the back of producers that have asked for it."""
     consumers: list[Consumer] = field(default_factory=list)
 
     def consumer(self, group: str, **options: object) -> Consumer:
@@ -50,14 +53,25 @@ def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
     if request.param == "memory":
         memory = MemoryBus()
         memory.create_topics([Spec(topic)])
-        made = Bus(topic, memory.producer, memory.consumer)
+
+        def limit_memory(size: int) -> None:
+            memory.refusal = lambda value: "MessageSizeTooLarge" if len(value or b"") > size else ""
+
+        made = Bus(topic, memory.producer, memory.consumer, limit_memory)
     else:
         brokers = request.getfixturevalue("kafka")
         create_topics(brokers, [Spec(topic)])
+
+        def limit_kafka(size: int) -> None:
+            admin = KafkaAdminClient(bootstrap_servers=brokers)
+            admin.alter_configs([ConfigResource("topic", topic, {"max.message.bytes": str(size)})])
+            admin.close()
+
         made = Bus(
             topic,
             lambda: KafkaBusProducer(brokers, "contract", topic_timeout=1.0),
             lambda group, **options: KafkaBusConsumer(brokers, f"{group}-{topic}", "contract", **options),
+            limit_kafka,
         )
     yield made
     for consumer in made.consumers:
@@ -282,6 +296,20 @@ def test_a_message_that_is_too_large_fails_alone(bus: Bus, producer: Producer) -
             producer.send(bus.topic, key=b"k", **too_large)
     after = [producer.send(bus.topic, bytes(90_000), key=b"k") for _ in range(3)]
     assert [future.result(PATIENCE).offset for future in (before, *after)] == [0, 1, 2, 3]
+
+
+def test_after_a_refusal_a_new_producer_goes_on(bus: Bus, producer: Producer) -> None:
+    producer.send(bus.topic, b"x", key=b"k").result(PATIENCE)
+    bus.limit(1_000)
+    with pytest.raises(BusError):
+        producer.send(bus.topic, bytes(5_000), key=b"k").result(PATIENCE)
+    with pytest.raises(BusError):
+        # whatever it is: this is why one makes a new producer
+        producer.send(bus.topic, b"x", key=b"k").result(PATIENCE)
+    producer.close()
+    again = bus.make_producer()
+    assert again.send(bus.topic, b"x", key=b"k").result(PATIENCE).offset == 1
+    again.close()
 
 
 def test_a_closed_producer_takes_nothing(bus: Bus) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cameras.spool import Spool
 from fleet.cli import _COMMANDS, cli
 from fleet.errors import one_line
 from fleet.local_kafka import HOST
@@ -109,6 +110,50 @@ def test_sources_that_are_none(tmp_path: Path, command: list[str], make: object,
     assert callable(make)
     make(path)
     assert told in _error(_run(tmp_path / "data", *command, str(path), PLATEFLEET_BROKERS="127.0.0.1:1"))
+
+
+def test_the_source_may_come_from_the_environment(tmp_path: Path) -> None:
+    assert _error(_run(tmp_path, "publish", PLATEFLEET_BROKERS="127.0.0.1:1")).startswith("no source: name one")
+    told = _error(_run(tmp_path, "publish", PLATEFLEET_BROKERS="127.0.0.1:1", PLATEFLEET_SOURCE=str(tmp_path / "gone")))
+    assert told == f"{tmp_path / 'gone'}: no such file or folder"
+    told = _error(_run(tmp_path, "up", "--exit", PLATEFLEET_SOURCE="rtsp://user:wo@rd@camera/front"))
+    assert told == "--exit needs a source that ends; rtsp://camera/front is live"
+
+
+def test_up_hands_no_password_over_in_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fleet import launch
+    from fleet.run import Plan, _arguments
+    from fleet.settings import load_settings
+
+    made: list[tuple[list[str], dict[str, str]]] = []
+
+    class Noted(launch.ProcessService):
+        def __init__(
+            self, name: str, command: list[str], folder: Path, environment: dict[str, str], grace: float
+        ) -> None:
+            made.append((command, environment))
+
+        def start(self) -> None: ...
+
+        name = "cameras"
+
+    monkeypatch.setattr(launch, "ProcessService", Noted)
+    plan = Plan("rtsp://user:s3cret@camera/front", None, "realtime", now=False, exit=False, prefix="van-07")
+    machine = launch.Machine(load_settings(data_dir=tmp_path), plan.speed, print)
+    machine.camera_process(plan.source, _arguments(plan))
+    ((command, environment),) = made
+    assert not any("s3cret" in part for part in command)
+    assert command[-2:] == ["--prefix", "van-07"]
+    assert environment["PLATEFLEET_SOURCE"] == plan.source
+
+
+@pytest.mark.parametrize(("prefix", "folder"), [("van-07", "van-07-01"), ("../van", "..%2Fvan-01")])
+def test_every_live_camera_has_a_spool_of_its_own(tmp_path: Path, prefix: str, folder: str) -> None:
+    spool = Spool(tmp_path / "spool" / folder)
+    live = ["publish", "tcp://127.0.0.1:1", "--prefix", prefix]
+    told = _error(_run(tmp_path, *live, PLATEFLEET_BROKERS="127.0.0.1:1"))
+    assert told == f"{tmp_path}/spool/{folder}: another process has this spool; give each publisher its own"
+    spool.close()
 
 
 def test_up_says_which_port_is_in_use(tmp_path: Path) -> None:
