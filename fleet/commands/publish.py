@@ -144,7 +144,7 @@ def _progress_lines() -> "Callable[[PublishSummary], None]":
 
 def _finish(summary: "PublishSummary", as_json: bool, stop: threading.Event) -> None:
     for line in (*summary.notes, *summary.errors):
-        err.print(f"platefleet: {line}", markup=False, soft_wrap=True)
+        err.print(f"platefleet: {line}", soft_wrap=True)
     if as_json:
         print_json(
             {
