@@ -39,9 +39,10 @@ faults: setup  ## kill, cut and flood the running system, then compare with the 
 bench-%: setup
 	@$(PY) -m bench.$*
 
-docs: setup  ## write the generated pages anew: schemas, docs/settings.md
+docs: setup  ## write the generated pages anew: schemas, docs/settings.md, docs/topics.md
 	@$(PY) -m schemas.export
 	@$(PY) -m fleet.settings_page docs/settings.md
+	@$(PY) -m schemas.topics_page docs/topics.md
 
 lock: setup  ## resolve the dependencies anew and write the lock files, hashes and all
 	@printf 'pip\nuv\n' | $(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
