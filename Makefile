@@ -6,7 +6,7 @@ PY := .venv/bin/python
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
-	@for name in bench/[a-z]*.py; do name=$${name#bench/}; echo "bench-$${name%.py}	measure it against a yardstick"; done | expand -t 16
+	@for file in bench/[a-z]*.py; do name=$${file#bench/}; printf 'bench-%s\t%s\n' "$${name%.py}" "$$(sed -n '1s/^\"*//p' "$$file")"; done | expand -t 16
 
 setup:  ## make .venv with the locked packages, verified by hash (the other targets call it)
 	@.ci/setup
