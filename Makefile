@@ -6,7 +6,7 @@ PY := .venv/bin/python
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
-	@for name in bench/[a-z]*.py; do name=$${name#bench/}; echo "bench-$${name%.py}	measure it against a yardstick"; done | expand -t 16
+	@for file in bench/[a-z]*.py; do name=$${file#bench/}; printf 'bench-%s\t%s\n' "$${name%.py}" "$$(sed -n '1s/^\"*//p' "$$file")"; done | expand -t 16
 
 setup:  ## make .venv with the locked packages, verified by hash (the other targets call it)
 	@.ci/setup
@@ -39,9 +39,10 @@ faults: setup  ## kill, cut and flood the running system, then compare with the 
 bench-%: setup
 	@$(PY) -m bench.$*
 
-docs: setup  ## write the generated pages anew: schemas, docs/settings.md
+docs: setup  ## write the generated pages anew: schemas, docs/settings.md, docs/topics.md
 	@$(PY) -m schemas.export
 	@$(PY) -m fleet.settings_page docs/settings.md
+	@$(PY) -m schemas.topics_page docs/topics.md
 
 lock: setup  ## resolve the dependencies anew and write the lock files, hashes and all
 	@printf 'pip\nuv\n' | $(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -28,7 +28,7 @@ def export(detector: str | None, reader: str | None, data: Path | None, measure:
     try:
         from vision.training.variants import export as write
     except ModuleNotFoundError as error:
-        raise CommandError(f"exporting needs the package {error.name}: pip install 'platefleet[export]'") from None
+        raise CommandError(f"exporting needs the package {error.name}: pip install -e '.[train,export]'") from None
     torch.set_num_threads(cores(settings))
     cv2.setNumThreads(1)
     write(finding, reading, root=data, measure=measure, tell=lambda line: err.print(line, soft_wrap=True))

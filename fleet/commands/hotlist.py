@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _LIST = click.option("--list", "hotlist_id", default="default", show_default=True, help="Name of the hotlist.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _PRIORITY = click.Choice(["low", "normal", "high"])
+_FROM = "Not before this time, ISO 8601; UTC where no zone is given."
+_UNTIL = "Before this time, ISO 8601; UTC where no zone is given."
 _TOLD = 10
 
 
@@ -51,8 +53,8 @@ def hotlist() -> None:
 @click.option("--reason", default="")
 @click.option("--owner", default="")
 @click.option("--region", default="", help="Only sightings of this region, such as DE or US-CA.")
-@click.option("--from", "valid_from", default=None, help="Not before this time, ISO 8601.")
-@click.option("--until", "valid_until", default=None, help="Not after this time, ISO 8601.")
+@click.option("--from", "valid_from", default=None, help=_FROM)
+@click.option("--until", "valid_until", default=None, help=_UNTIL)
 @click.option("--look-back", "back", default=None, help="Also tell of sightings in the past, such as 30d, 12h, 90m.")
 @click.option("--alert", "raise_alerts", is_flag=True, help="... and raise alerts of them.")
 @click.option("--no-twins", is_flag=True, help="Do not look for look-alikes on the list: quicker on a long one.")
@@ -288,8 +290,8 @@ def remove(entries: tuple[str, ...], hotlist_id: str, as_json: bool) -> None:
 @click.option("--owner")
 @click.option("--region", help="Only sightings of this region.")
 @click.option("--strict-region/--lenient-region", "strict_region", default=None, help="Whether unknown regions miss.")
-@click.option("--from", "valid_from", help="Not before this time, ISO 8601.")
-@click.option("--until", "valid_until", help="Not after this time.")
+@click.option("--from", "valid_from", help=_FROM)
+@click.option("--until", "valid_until", help=_UNTIL)
 @click.option("--hours", "schedule", multiple=True, help="'mon-fri 22:00-06:00'; may be repeated.")
 @click.option("--time-zone", help="Of the hours, such as Europe/Berlin.")
 @click.option("--area", help="GeoJSON file with polygons.")

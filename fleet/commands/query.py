@@ -13,7 +13,10 @@ import click
 def query(sql: str, format_: str | None, as_json: bool, reason: str) -> None:
     """Ask the store in SQL; `-` takes the SQL from standard input.
 
-    Tables and views: sightings, reads, alerts, vehicles, cameras. It works while `platefleet up` runs and afterwards.
+    It works while `platefleet up` runs and afterwards. Views: sightings, sightings_by_time, plates, vehicles,
+    last_seen, reads, crops, alerts, encounters, hotlist, hotlist_rules, wrong_hits, cameras, camera_states,
+    camera_health, dead_letters, audit; with parameters: encounters_between, co_travellers, convoys. docs/store.md
+    says what their rows are. Times are UTC.
     """
     from fleet.audit import search
     from fleet.settings import load_settings

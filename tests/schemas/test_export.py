@@ -9,11 +9,18 @@ import pytest
 from fleet import errors
 from schemas import export
 from schemas.topics import ALERTS, DEAD, HOTLIST, SIGHTINGS, TOPICS, Topic
+from schemas.topics_page import topics_page
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_files_are_those_of_the_types() -> None:
     assert export.drift() == []
     assert export.main(["--check"]) == 0
+
+
+def test_the_page_is_what_the_topics_say() -> None:
+    assert (ROOT / "docs" / "topics.md").read_text(encoding="utf-8") == topics_page()
 
 
 def test_drift_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_without_tensorboard_one_line_tells_it(
     curves.put("train", 1, {"loss": 1.0})
     curves.close()
     assert [record.message for record in caplog.records] == [
-        "no curves for TensorBoard: it is not installed (pip install 'platefleet[train]')"
+        "no curves for TensorBoard: it is not installed (pip install -e '.[train,export]')"
     ]
     assert list(tmp_path.iterdir()) == []
 

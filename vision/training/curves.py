@@ -19,7 +19,7 @@ class Curves:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            log.info("no curves for TensorBoard: it is not installed (pip install 'platefleet[train]')")
+            log.info("no curves for TensorBoard: it is not installed (pip install -e '.[train,export]')")
             self._writer = None
         else:
             self._writer = SummaryWriter(str(folder), purge_step=step or None)

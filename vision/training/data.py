@@ -33,7 +33,7 @@ LICENCES: dict[str, str] = {
     "alpr-unconstrained": "GPL-3.0",
     "chirag-anpr": "Apache-2.0",
     "cnn-ocr-lp-argentina": "GPL-3.0",
-    "egypt-motorcycles": "",
+    "egypt-motorcycles": "",  # its data file says CC BY 4.0, its read-me all rights reserved
     "nanonets": "",
     "nomeroff-examples": "GPL-3.0",
     "open-lpr": "Apache-2.0",
@@ -46,7 +46,7 @@ LICENCES: dict[str, str] = {
     "openalpr-train-detector-neg": "AGPL-3.0",
     "reported-nyc": "",
     "robertlucian": "MIT",
-    "roboflow-openimages-techkhid": "",
+    "roboflow-openimages-techkhid": "",  # the read-me of its data says CC BY 4.0
 }
 """Source -> SPDX name of the licence file in its repository; empty where there is none."""
 

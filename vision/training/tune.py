@@ -78,7 +78,7 @@ def _study(kind: Kind, base: Any) -> "optuna.Study":
     try:
         import optuna
     except ImportError as error:
-        raise TuneError("a search for settings needs Optuna: pip install 'platefleet[train]'") from error
+        raise TuneError("a search for settings needs Optuna: pip install -e '.[train,export]'") from error
     base.out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file = base.out / STUDY
