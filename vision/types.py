@@ -44,7 +44,7 @@ class PlateText:
     char_probs: tuple[tuple[tuple[str, float], ...], ...]
     """Per character of `plate` the likeliest symbols and their probabilities, best first."""
     candidates: tuple[tuple[str, float], ...]
-    """Whole texts and their probabilities, best first; the first is `plate`."""
+    """Whole texts and their probabilities, best first; the first is `plate`, also where doubt has left that empty."""
     region: str = ""
     region_confidence: float = 0.0
     legibility: float = 1.0

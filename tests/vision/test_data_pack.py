@@ -84,6 +84,16 @@ def test_test_is_only_read_in_the_open_and_leaves_a_line(pack: Path, tmp_path: P
     assert {"date", "commit"} <= set(line)
 
 
+def test_an_opening_is_kept_before_anything_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "openings.jsonl"
+    log.write_text('{"purpose": "before"}\n')
+    with open_test("reader", log=log) as opening:
+        opening.result["exact"] = 0.9
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [(line["purpose"], line.get("result")) for line in lines] == [("before", None), ("reader", {})]
+    assert json.loads(log.read_text().splitlines()[1])["result"] == {"exact": 0.9}
+
+
 def test_an_opening_that_fails_is_kept_too(tmp_path: Path) -> None:
     log = tmp_path / "openings.jsonl"
     with pytest.raises(RuntimeError), open_test("reader", log=log):

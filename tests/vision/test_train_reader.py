@@ -19,7 +19,7 @@ from vision.reader import CROP_SIZE, ReaderArchitecture, ReaderNet, TorchReader,
 from vision.rectify import box_corners, rectify
 from vision.registry import WEIGHTS, ModelError, ModelFolder, find_model, load_state, read_folder
 from vision.training import train_reader
-from vision.training.calibrate import Judged, calibration_error, crossed_error, fit_temperature
+from vision.training.calibrate import LookedAt, calibration_error, crossed_error, fit_temperature
 from vision.training.data import DEFAULT_ROOT, REPOSITORY, DataError
 from vision.training.evaluate_reader import ValSet
 from vision.training.jitter import jitter
@@ -455,7 +455,7 @@ def test_temperature_is_fitted_and_errors_are_counted() -> None:
         row[1, 1] = 6.0  # says A, surer than it should be
         logits.append(row[None])
         truths.append("A" if rng.random() < 0.7 else "B")
-    judged = Judged(logits, truths, [(None, None)] * len(logits))
+    judged = LookedAt(logits, truths, [(None, None)] * len(logits))
     assert fit_temperature(judged, grid=(1.0, 1.3, 1.6)) == 1.3
     assert crossed_error(judged, grid=(1.0, 1.3, 1.6)) < 0.2
     assert crossed_error(judged, grid=(0.5,)) > 0.25

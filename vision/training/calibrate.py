@@ -33,7 +33,7 @@ def log_loss(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> floa
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LookedAt:
     """Plates that the network was not trained on, and what it said of them."""
 
     logits: Sequence[NDArray[np.floating]]
@@ -42,9 +42,9 @@ class Judged:
     weighs: Sequence[tuple[Weigh | None, Weigh | None]]
     """Per plate the prior on its text (see `vision.formats`), from the plain crop and from all views."""
 
-    def part(self, which: slice) -> "Judged":
+    def part(self, which: slice) -> "LookedAt":
         """Some of the plates."""
-        return Judged(self.logits[which], self.truths[which], self.weighs[which])
+        return LookedAt(self.logits[which], self.truths[which], self.weighs[which])
 
     def texts(self, temperature: float) -> list[Decoded]:
         """What production would read: the other views count where the plain crop leaves doubt."""
@@ -63,14 +63,14 @@ class Judged:
         return np.array([read.confidence for read in found]), np.array(right)
 
 
-def fit_temperature(judged: Judged, grid: Sequence[float] = GRID) -> float:
+def fit_temperature(judged: LookedAt, grid: Sequence[float] = GRID) -> float:
     """The temperature of `grid` with the smallest log loss of "the whole text is right"."""
     if not grid:
         raise ValueError("no temperatures to try")
     return min(grid, key=lambda temperature: log_loss(*judged.read(temperature)))
 
 
-def crossed_error(judged: Judged, grid: Sequence[float] = GRID) -> float:
+def crossed_error(judged: LookedAt, grid: Sequence[float] = GRID) -> float:
     """The calibration error where each half of the plates is judged at the temperature that the other half chose."""
     halves = judged.part(slice(0, None, 2)), judged.part(slice(1, None, 2))
     read = [here.read(fit_temperature(other, grid)) for here, other in (halves, halves[::-1])]

@@ -188,8 +188,15 @@ def load_crops(
 
 @contextmanager
 def open_test(purpose: str, *, log: Path = TEST_LOG) -> Iterator[TestOpening]:
-    """Hand out the right to read `test`; on leaving, also by an error, a line with date, commit and result is kept."""
+    """Hand out the right to read `test`; a line with date, commit and purpose is kept, with the result on leaving.
+
+    The line is there from the beginning: a process that is killed has opened `test`, too.
+    """
     opening = TestOpening(purpose)
+    begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    line = {"date": begun, "commit": git_commit(), "purpose": purpose, "result": opening.result}
+    before = log.read_text(encoding="utf-8") if log.exists() else ""
+    log.write_text(before + json.dumps(line) + "\n", encoding="utf-8")
     try:
         yield opening
     except BaseException as error:
@@ -197,14 +204,7 @@ def open_test(purpose: str, *, log: Path = TEST_LOG) -> Iterator[TestOpening]:
         raise
     finally:
         opening.open = False
-        line = {
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "commit": git_commit(),
-            "purpose": purpose,
-            "result": opening.result,
-        }
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        log.write_text(before + json.dumps(line) + "\n", encoding="utf-8")
 
 
 def git_commit() -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vision.alphabet import encode, greedy
 from vision.formats import format_prior
 from vision.reader import CROP_SIZE, ReaderNet, other_views, prepare_batch
-from vision.training.calibrate import Judged
+from vision.training.calibrate import LookedAt
 from vision.training.data import Licence
 from vision.training.reader_data import RealPlate, load_real_plates, real_crop
 
@@ -31,18 +31,18 @@ class ValSet:
     crops: NDArray[np.uint8]
     """N x H x W x 3."""
 
-    def judged(self, network: ReaderNet) -> Judged:
+    def judged(self, network: ReaderNet) -> LookedAt:
         """What the network says of every plate, in all views, with the prior on formats that production uses."""
         return self.judged_by(partial(_outputs, network), network.architecture.regions)
 
-    def judged_by(self, outputs: Outputs, regions: Sequence[str]) -> Judged:
+    def judged_by(self, outputs: Outputs, regions: Sequence[str]) -> LookedAt:
         """As `judged`, of a network on any runtime."""
         seen = [np.stack([crop, *other_views(crop)]) for crop in self.crops]
         logits, odds = outputs(np.concatenate(seen))
         views = len(seen[0])
         per_plate = odds.reshape(len(seen), views, -1)
         weighs = [(format_prior(regions, row[0]), format_prior(regions, row.mean(axis=0))) for row in per_plate]
-        return Judged(list(logits.reshape(len(seen), views, *logits.shape[1:])), self.truths, weighs)
+        return LookedAt(list(logits.reshape(len(seen), views, *logits.shape[1:])), self.truths, weighs)
 
     @property
     def truths(self) -> list[str]:
