@@ -15,7 +15,7 @@ from schemas.codec import decode_json, encode_json
 from schemas.hotlist import HotlistRules, Priority
 from schemas.ids import alert_id
 from schemas.sighting import Sighting
-from streams.hotlist import Hit, Hotlist, covers
+from streams.hotlist import Hit, Hotlist
 
 _PASSES = 16
 _TOLD = 32
@@ -262,16 +262,13 @@ def _faded(
 def _withdraw_all(vehicle: Vehicle, entry: Pass, sighting: Sighting, now_ms: int) -> list[Alert]:
     """The sighting is known under another plate now, or not at all: its alerts go.
 
-    Nothing is said of an alert whose entry says the other plate, too: that plate raises it again, corrected.
+    Also those whose entry says the new plate, too: whether that plate raises them again is for its own state and the
+    rules to say. When it does, its revision is the higher one, which holds in whatever order the two messages arrive.
     """
-    becomes = sighting.candidates[0].plate if sighting.candidates else ""
     alerts = []
     for name, raised in entry.alerts.items():
-        if raised.withdrawn:
-            continue
-        said = _take_back(vehicle, name, raised, sighting, now_ms)
-        if not (becomes and covers(raised.entry, becomes) and covers(raised.entry, sighting.plate)):
-            alerts += said
+        if not raised.withdrawn:
+            alerts += _take_back(vehicle, name, raised, sighting, now_ms)
     return alerts
 
 

@@ -132,9 +132,11 @@ def test_a_pattern_that_says_both_plates_corrects_its_one_alert() -> None:
     listed = hotlist("A?C123")
     old, new = Plate(listed), Plate(listed)
     (first,) = old.take(sighting("A8C123", 1))
-    assert old.take(sighting("A8C123", 2, "withdrawn", candidates=(Candidate("ABC123", 0.9),))) == []
+    (back,) = old.take(sighting("A8C123", 2, "withdrawn", candidates=(Candidate("ABC123", 0.9),)))
+    assert (back.alert_id, back.status, back.revision) == (first.alert_id, "withdrawn", 2)
     (corrected,) = new.take(sighting("ABC123", 3, former_plates=("A8C123",)))
     assert (corrected.alert_id, corrected.status, corrected.plate) == (first.alert_id, "raised", "ABC123")
+    assert corrected.revision > back.revision, "it holds, whichever of the two comes first"
     # and is taken back under the new plate, when the sighting is none any more
     (gone,) = new.take(sighting("ABC123", 4, "withdrawn", candidates=()))
     assert gone.status == "withdrawn"
