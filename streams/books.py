@@ -297,14 +297,22 @@ class PlateBook:
 
     def _old(self) -> Iterator[Write]:
         """Plates that were not seen for long, oldest first, a few at a time."""
-        horizon = self._clock.now_ms() - self._settings.vehicle_keep_s * 1000
+        now_ms = self._clock.now_ms()
+        horizon = now_ms - self._settings.vehicle_keep_s * 1000
         for key in list(itertools.islice(self._ages, _FORGET_AT_ONCE)):
-            if self._ages[key] >= horizon and len(self._ages) <= self._settings.vehicle_max:
+            full = len(self._ages) > self._settings.vehicle_max
+            if self._ages[key] >= horizon and not full:
                 return
             del self._ages[key]
             raw = self._plates.get(key)
-            if raw is not None:
-                yield Write("plates", vehicles.decode_vehicle(raw).partition, key, None)
+            if raw is None:
+                continue
+            vehicle = vehicles.decode_vehicle(raw)
+            if not full and vehicles.is_cooling(vehicle, self._hotlist, now_ms):
+                # looked at again when it would be old had it been seen now
+                self._ages[key] = now_ms
+            else:
+                yield Write("plates", vehicle.partition, key, None)
 
     def forget(self) -> None:
         """Drop what is not in the table: the batch will be taken again."""

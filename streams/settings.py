@@ -95,7 +95,7 @@ class StreamSettings:
     """The sink inserts what has come, at once after a pause, else `flush_s` after it took what it inserted last. Of a
     topic it collects at most `flush_rows` messages, or 160 MiB of them, in that time."""
     vehicle_keep_s: float = 86_400.0
-    """How long the state of a plate is kept after its last sighting (wall clock)."""
+    """How long the state of a plate is kept after its last sighting (wall clock); longer while a cool-down runs."""
     vehicle_max: int = 1_000_000
     """Most plates in state; the longest unseen go first."""
     dead_per_minute: int = 6_000

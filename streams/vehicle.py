@@ -239,6 +239,11 @@ def _cools(vehicle: Vehicle, rules: HotlistRules, alert: Alert) -> bool:
     )
 
 
+def is_cooling(vehicle: Vehicle, hotlist: Hotlist, now_ms: int) -> bool:
+    """True when an alert that was sent may still hold back another: the state must not be forgotten."""
+    return any(now_ms - told.t < hotlist.rules(told.hotlist_id).cool_down_s * 1000 for told in vehicle.told)
+
+
 def _same_place(told: Told, alert: Alert, metres: float) -> bool:
     if told.lat is None or told.lon is None or alert.lat is None or alert.lon is None:
         return told.camera_id == alert.camera_id

@@ -8,14 +8,16 @@ from scenes import T0, Car, Road
 
 import streams.books
 from plumbing.bus import Record
-from plumbing.clock import ManualClock
-from schemas.codec import decode_dead, decode_json, decode_reads, encode_reads
+from plumbing.clock import ManualClock, from_ms
+from schemas.alert import Alert
+from schemas.codec import decode_dead, decode_json, decode_reads, encode_json, encode_reads
 from schemas.read import CloseTracks, ReadsMessage
 from schemas.sighting import Sighting
 from streams.books import CameraBook, PlateBook, Write
 from streams.dead import Outgoing
 from streams.hotlist import Hotlist
 from streams.settings import StreamSettings
+from tests.streams.test_vehicle_alerts import hotlist, sighting
 
 SETTINGS = StreamSettings(brokers="unused:1", data_dir=Path("unused"), roles=("tracker",))
 
@@ -187,21 +189,60 @@ def test_a_camera_whose_partition_changed_is_taken_on() -> None:
     assert {w.partition for w in desk.write()} == {5}
 
 
+class PlateDesk:
+    """A plate book with its table; plates are kept for ten seconds."""
+
+    def __init__(self, hotlist: Hotlist | None = None) -> None:
+        self.table: dict[bytes, bytes] = {}
+        self.clock = ManualClock(T0)
+        self.hotlist = hotlist or Hotlist()
+        self.book = self.fresh()
+        self.offset = 0
+
+    def fresh(self) -> PlateBook:
+        """A book as after a restart."""
+        settings = StreamSettings(brokers="unused:1", data_dir=Path("unused"), roles=("vehicles",), vehicle_keep_s=10)
+        return PlateBook(settings, self.table, self.hotlist, self.clock)
+
+    def see(self, plate: str, number: int = 1, partition: int = 1) -> list[Alert]:
+        """Take a final sighting, made now, of the plate."""
+        now = from_ms(self.clock.now_ms())
+        one = sighting(plate, 1, "final", number, camera_id="a", first_seen=now, last_seen=now)
+        record = Record("fleet.sightings", partition, self.offset, 0, plate.encode(), encode_json(one), [])
+        self.offset += 1
+        return [decode_json(m.value or b"", Alert) for m in self.book.take([record])]
+
+    def write(self) -> list[Write]:
+        """One turn's writes, done."""
+        writes = list(self.book.writes())
+        for write in writes:
+            if write.value is None:
+                del self.table[write.key]
+            else:
+                self.table[write.key] = write.value
+        return writes
+
+
 def test_plates_are_forgotten_after_a_while() -> None:
-    tables: dict[bytes, bytes] = {}
-    clock = ManualClock(T0)
-    settings = StreamSettings(brokers="unused:1", data_dir=Path("unused"), roles=("vehicles",), vehicle_keep_s=10)
-    book = PlateBook(settings, tables, Hotlist(), clock)
-    desk = Desk()
-    seen = desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 9).frames()))
-    records = [
-        Record("fleet.sightings", 1, i, 0, m.key, m.value, []) for i, m in enumerate(seen) if "sightings" in m.topic
-    ]
-    assert book.take(records) == []
-    for write in book.writes():
-        assert write.value is not None
-        tables[write.key] = write.value
-    assert set(tables) == {b"KLM471"}
-    clock.advance(11)
-    book.take([])
-    assert [(w.key, w.value, w.partition) for w in book.writes()] == [(b"KLM471", None, 1)]
+    desk = PlateDesk()
+    desk.see("KLM471")
+    desk.write()
+    assert set(desk.table) == {b"KLM471"}
+    desk.clock.advance(9)
+    assert desk.write() == []
+    desk.clock.advance(2)
+    assert desk.write() == [Write("plates", 1, b"KLM471", None)]
+
+
+def test_a_plate_is_remembered_as_long_as_its_cool_down_runs() -> None:
+    desk = PlateDesk(hotlist("KLM471", cool_down_s=60.0))
+    assert len(desk.see("KLM471")) == 1
+    desk.write()
+    for _ in range(4):
+        desk.clock.advance(11)
+        assert desk.write() == []
+    assert desk.see("KLM471", 2) == [], "after 44 s"
+    desk.write()
+    desk.clock.advance(17)
+    assert desk.write() == [Write("plates", 1, b"KLM471", None)]
+    assert len(desk.see("KLM471", 9)) == 1
