@@ -46,7 +46,7 @@ from schemas.topics import READS, SIGHTINGS, TOPICS
 from store import migrate, open_store
 from store.collector import collector_waiting
 from streams import motion
-from streams.books import CameraBook, PlateBook, Write
+from streams.books import CameraBook, Owned, PlateBook, Write
 from streams.hotlist import Hotlist
 from streams.looks import worth_of
 from streams.progress import Progress
@@ -64,6 +64,7 @@ CROP = bytes(range(256)) * 12
 LISTED = 1_000
 """Plates on the hotlist."""
 SETTINGS = StreamSettings(brokers="none:0", data_dir=Path("unused"), roles=("tracker", "vehicles"))
+OWNED = Owned(0, frozenset({0}))
 SHOWN = 20
 PURE_TARGET = 50_000
 """Reads per second that the pure functions are to reach: ten times what the worker is to."""
@@ -195,11 +196,11 @@ def books(messages: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, float], Ta
         t0 = now()
         told = cameras.take(records[start : start + SETTINGS.batch])
         t1 = now()
-        _keep(tables, cameras.writes())
+        _keep(tables, cameras.writes(OWNED))
         t2 = now()
         revisions = [m for m in told if m.topic == SIGHTINGS.name]
         plates.take([Record(m.topic, 0, len(sightings) + i, 0, m.key, m.value, []) for i, m in enumerate(revisions)])
-        _keep(tables, plates.writes())
+        _keep(tables, plates.writes(OWNED))
         t3 = now()
         for name, spent in zip(parts, (t1 - t0, t2 - t1, t3 - t2), strict=True):
             parts[name] += spent

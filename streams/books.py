@@ -48,6 +48,14 @@ class Write(NamedTuple):
     value: bytes | None
 
 
+class Owned(NamedTuple):
+    """The partitions of the input topic whose keys are this process's to write."""
+
+    epoch: int
+    """Changes whenever ownership may have changed."""
+    partitions: frozenset[int]
+
+
 class _Camera:
     """A camera in memory, as it was last read from or written to the table (`raw`) and since."""
 
@@ -175,7 +183,7 @@ class CameraBook:
         message = camera_message(self._cameras[key].state, status, from_ms(self._clock.now_ms()))
         return Outgoing(self._settings.topics.cameras, key, encode_json(message))
 
-    def writes(self) -> Iterator[Write]:
+    def writes(self, owned: Owned) -> Iterator[Write]:
         """What the tables must hold now, crops before the tracks that own them. To be called once per batch."""
         for key, camera in self._cameras.items():
             if not camera.changed:
@@ -197,21 +205,20 @@ class CameraBook:
         """Drop what is not in the tables: the batch will be taken again."""
         self._cameras.clear()
 
-    def silent(self, partitions: Iterable[int]) -> list[Outgoing]:
+    def silent(self, owned: Owned) -> list[Outgoing]:
         """Commands that close the open sightings of cameras that fell silent, each to its camera's partition.
 
         Args:
-            partitions: of fleet.reads that this process owns and has recovered.
+            owned: what has been recovered, too.
         """
         now = self._clock.monotonic()
-        mine = set(partitions)
         out = []
         for key in list(self._tracks):
             # a camera that was recovered, and not heard of since, gets the whole silence from now on
             if now - self._heard.setdefault(key, now) < self._settings.silence_s:
                 continue
             camera = self._load(key)
-            if camera.state.hot.partition in mine:
+            if camera.state.hot.partition in owned.partitions:
                 out += self._close(key, camera, now)
         return out
 
@@ -243,7 +250,8 @@ class PlateBook:
         self._dead = DeadLetters("vehicles", settings.topics.dead, clock, settings.dead_per_minute)
         self._changed: dict[bytes, vehicles.Vehicle] = {}
         self._ages: dict[bytes, int] = {}
-        self._known = False
+        """Key -> wall clock of its last change, oldest first."""
+        self._epoch: int | None = None
 
     def take(self, batch: Iterable[Record]) -> list[Outgoing]:
         """Apply a batch; as `CameraBook.take`."""
@@ -282,20 +290,25 @@ class PlateBook:
             return [self._dead.letter(record, "internal_error", f"{type(error).__name__}: {error}")]
         return [Outgoing(self._settings.topics.alerts, key, encode_json(alert)) for alert in alerts]
 
-    def writes(self) -> Iterator[Write]:
+    def writes(self, owned: Owned) -> Iterator[Write]:
         """What the table must hold now. To be called once per batch."""
-        if not self._known:
-            # the age of a plate that was recovered begins anew
-            self._ages = dict.fromkeys(self._plates, self._clock.now_ms())
-            self._known = True
+        if owned.epoch != self._epoch:
+            self._epoch = owned.epoch
+            self._count_in()
         for key, state in self._changed.items():
             self._ages.pop(key, None)
             self._ages[key] = state.applied_ms
             yield Write("plates", state.partition, key, vehicles.encode_vehicle(state))
         self._changed.clear()
-        yield from self._old()
+        yield from self._old(owned)
 
-    def _old(self) -> Iterator[Write]:
+    def _count_in(self) -> None:
+        """Let the ages be those of the table's plates: some were recovered, others went with their partition."""
+        ages = {key: age for key, age in self._ages.items() if key in self._plates}
+        # the age of a plate that was recovered begins anew
+        self._ages = ages | dict.fromkeys(self._plates.keys() - ages.keys(), self._clock.now_ms())
+
+    def _old(self, owned: Owned) -> Iterator[Write]:
         """Plates that were not seen for long, oldest first, a few at a time."""
         now_ms = self._clock.now_ms()
         horizon = now_ms - self._settings.vehicle_keep_s * 1000
@@ -308,6 +321,9 @@ class PlateBook:
             if raw is None:
                 continue
             vehicle = vehicles.decode_vehicle(raw)
+            if vehicle.partition not in owned.partitions:
+                # what another process remembers is not ours to forget
+                continue
             if not full and vehicles.is_cooling(vehicle, self._hotlist, now_ms):
                 # looked at again when it would be old had it been seen now
                 self._ages[key] = now_ms
@@ -317,4 +333,3 @@ class PlateBook:
     def forget(self) -> None:
         """Drop what is not in the table: the batch will be taken again."""
         self._changed.clear()
-        self._known = False

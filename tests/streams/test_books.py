@@ -13,7 +13,7 @@ from schemas.alert import Alert
 from schemas.codec import decode_dead, decode_json, decode_reads, encode_json, encode_reads
 from schemas.read import CloseTracks, ReadsMessage
 from schemas.sighting import Sighting
-from streams.books import CameraBook, PlateBook, Write
+from streams.books import CameraBook, Owned, PlateBook, Write
 from streams.dead import Outgoing
 from streams.hotlist import Hotlist
 from streams.settings import StreamSettings
@@ -22,12 +22,17 @@ from tests.streams.test_vehicle_alerts import hotlist, sighting
 SETTINGS = StreamSettings(brokers="unused:1", data_dir=Path("unused"), roles=("tracker",))
 
 
+def owned(*partitions: int, epoch: int = 0) -> Owned:
+    return Owned(epoch, frozenset(partitions))
+
+
 class Desk:
     """A camera book with its tables."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[bytes, bytes]] = {"tracks": {}, "crops": {}}
         self.clock = ManualClock(T0)
+        self.owned = owned(2, 5)
         self.book = self.fresh()
         self.offset = 0
 
@@ -44,7 +49,7 @@ class Desk:
         return out
 
     def write(self) -> list[Write]:
-        writes = list(self.book.writes())
+        writes = list(self.book.writes(self.owned))
         for write in writes:
             if write.value is None:
                 del self.tables[write.table][write.key]
@@ -96,7 +101,7 @@ def test_a_table_that_another_process_has_moved_on_wins() -> None:
     desk.write()
     other = desk.fresh()
     other.take(records[5:20])
-    for write in other.writes():
+    for write in other.writes(desk.owned):
         if write.value is not None:
             desk.tables[write.table][write.key] = write.value
     assert told(desk.book.take(records[5:20])) == []
@@ -152,19 +157,19 @@ def test_silence_sends_one_command_to_the_cameras_own_partition() -> None:
     desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 3).frames()))
     desk.write()
     desk.clock.advance(5.5)
-    assert desk.book.silent({2}) == []
+    assert desk.book.silent(owned(2)) == []
     desk.clock.advance(1.0)
-    assert desk.book.silent({1}) == []
-    out = desk.book.silent({2})
+    assert desk.book.silent(owned(1)) == []
+    out = desk.book.silent(owned(2))
     (command,) = [m for m in out if m.topic == "fleet.reads"]
     assert command.partition == 2
-    assert [m for m in desk.book.silent({2}) if m.topic == "fleet.reads"] == []
+    assert [m for m in desk.book.silent(owned(2)) if m.topic == "fleet.reads"] == []
     message = decode_reads(command.value or b"")
     assert message == CloseTracks(camera_id="a", seq=15, sent_at=T0 + 6500)
     assert [s.status for s in told(desk.book.take(desk.records([message])))] == ["final"]
     desk.write()
     desk.clock.advance(60)
-    assert [m for m in desk.book.silent({2}) if m.topic == "fleet.reads"] == []
+    assert [m for m in desk.book.silent(owned(2)) if m.topic == "fleet.reads"] == []
 
 
 def test_a_recovered_camera_gets_the_whole_silence() -> None:
@@ -173,9 +178,9 @@ def test_a_recovered_camera_gets_the_whole_silence() -> None:
     desk.write()
     desk.clock.advance(100)
     desk.book = desk.fresh()
-    assert desk.book.silent({2}) == []
+    assert desk.book.silent(owned(2)) == []
     desk.clock.advance(6.5)
-    assert len([m for m in desk.book.silent({2}) if m.topic == "fleet.reads"]) == 1
+    assert len([m for m in desk.book.silent(owned(2)) if m.topic == "fleet.reads"]) == 1
 
 
 def test_a_camera_whose_partition_changed_is_taken_on() -> None:
@@ -196,6 +201,7 @@ class PlateDesk:
         self.table: dict[bytes, bytes] = {}
         self.clock = ManualClock(T0)
         self.hotlist = hotlist or Hotlist()
+        self.owned = owned(1)
         self.book = self.fresh()
         self.offset = 0
 
@@ -214,7 +220,7 @@ class PlateDesk:
 
     def write(self) -> list[Write]:
         """One turn's writes, done."""
-        writes = list(self.book.writes())
+        writes = list(self.book.writes(self.owned))
         for write in writes:
             if write.value is None:
                 del self.table[write.key]
@@ -246,3 +252,36 @@ def test_a_plate_is_remembered_as_long_as_its_cool_down_runs() -> None:
     desk.clock.advance(17)
     assert desk.write() == [Write("plates", 1, b"KLM471", None)]
     assert len(desk.see("KLM471", 9)) == 1
+
+
+def test_plates_of_a_partition_that_is_taken_over_later_are_forgotten_too() -> None:
+    desk = PlateDesk()
+    desk.see("KLM471")
+    desk.write()
+    other = PlateDesk()
+    other.see("ABC123", partition=3)
+    other.write()
+    desk.table |= other.table
+    desk.owned = owned(1, 3, epoch=2)
+    desk.clock.advance(5)
+    assert desk.write() == []
+    desk.clock.advance(6)
+    assert desk.write() == [Write("plates", 1, b"KLM471", None)], "11 s old, and 6 s known to be there"
+    desk.clock.advance(5)
+    assert desk.write() == [Write("plates", 3, b"ABC123", None)]
+
+
+def test_plates_of_a_partition_that_another_process_owns_are_left_alone() -> None:
+    desk = PlateDesk()
+    desk.see("KLM471")
+    desk.see("ABC123", partition=3)
+    desk.owned = owned(1, 3)
+    desk.write()
+    # the store in memory may still hold what is the other's now
+    desk.owned = owned(1, epoch=2)
+    desk.clock.advance(11)
+    assert desk.write() == [Write("plates", 1, b"KLM471", None)]
+    del desk.table[b"ABC123"]
+    desk.owned = owned(1, epoch=4)
+    desk.clock.advance(11)
+    assert desk.write() == []
