@@ -16,7 +16,9 @@ from schemas.sighting import Evidence
 
 HOTLIST_SCHEMA = 1
 
-_ENTRY = re.compile(r"^[A-Z0-9?*]{1,16}$")
+MAX_ENTRY = 16
+"""Most characters of an entry."""
+_ENTRY = re.compile(rf"^[A-Z0-9?*]{{1,{MAX_ENTRY}}}$")
 _SEPARATORS = re.compile(r"[\s\-.·•]+")
 
 Priority = Literal["low", "normal", "high"]

@@ -129,6 +129,19 @@ def test_the_index_finds_what_a_regular_expression_finds(pattern: str, text: str
     assert covers(pattern, text) == meets
 
 
+def test_a_text_that_is_longer_than_any_entry_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [entry("A" * 16)]
+    assert [h.match for h in match(hotlist(rules(differences=2), *entries), "A" * 18)] == ["differences"]
+
+    def find(self: Neighbours, text: str) -> set[int]:
+        raise AssertionError(f"{len(text)} characters took minutes")
+
+    monkeypatch.setattr(Neighbours, "find", find)
+    assert match(hotlist(rules(differences=2), *entries), "A" * 10_200) == []
+    assert match(hotlist(rules(differences=1), *entries), "A" * 18) == []
+    assert match(hotlist(rules(ocr_equivalent=1), *entries), "A" * 17) == []
+
+
 def test_look_alikes_up_to_the_lists_number() -> None:
     listed = hotlist(rules(ocr_equivalent=1), entry("A8C0D3"))
     assert [h.match for h in match(listed, "A8C0D3")] == ["exact"]
