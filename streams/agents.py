@@ -258,8 +258,9 @@ def add_vehicles(
             await _or_crash(app, loop.turn(batch))
 
     @app.task
-    async def start_hotlist() -> None:
+    async def follow_hotlist() -> None:
         follower.start()
+        await _or_crash(app, follower.ended())
 
     @app.task
     async def capture_bad_entries() -> None:
