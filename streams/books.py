@@ -8,7 +8,7 @@ then write what `writes` gives, then acknowledge the batch; if any of this fails
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from plumbing.bus import Record
 from plumbing.clock import Clock, from_ms
@@ -89,6 +89,8 @@ class CameraBook:
         self._dead = DeadLetters("tracker", settings.topics.dead, clock, settings.dead_per_minute)
         self._cameras: dict[bytes, _Camera] = {}
         self._heard: dict[bytes, float] = {}
+        """Key -> monotonic time of its last frame, longest silent first."""
+        self._epoch: int | None = None
         self._told: dict[bytes, float] = {}
         self._asked: dict[bytes, tuple[int, float]] = {}
 
@@ -125,7 +127,7 @@ class CameraBook:
                 out.append(self._dead.letter(record, "bad_value", str(error)))
                 continue
             if not isinstance(message, CloseTracks):
-                self._heard[key] = now
+                self._hear(key, now)
             camera = camera or self._load(key)
             _place(camera.state.hot, record.partition)
             try:
@@ -147,6 +149,10 @@ class CameraBook:
         elif now - self._told.get(key, -_CAMERA_EVERY_S) >= _CAMERA_EVERY_S:
             self._told[key] = now
             out.append(self._camera(key, "live"))
+
+    def _hear(self, key: bytes, now: float) -> None:
+        self._heard.pop(key, None)
+        self._heard[key] = now
 
     @staticmethod
     def _decode(record: Record) -> ReadsMessage:
@@ -185,6 +191,7 @@ class CameraBook:
 
     def writes(self, owned: Owned) -> Iterator[Write]:
         """What the tables must hold now, crops before the tracks that own them. To be called once per batch."""
+        self._count_in(owned)
         for key, camera in self._cameras.items():
             if not camera.changed:
                 continue
@@ -200,6 +207,40 @@ class CameraBook:
             camera.raw = encode_state(state)
             camera.changed = False
             yield Write("tracks", state.hot.partition, key, camera.raw)
+        yield from self._old(owned)
+
+    def _count_in(self, owned: Owned) -> None:
+        """After a rebalance: forget what is remembered of cameras that went with their partition."""
+        if owned.epoch == self._epoch:
+            return
+        self._epoch = owned.epoch
+        here = self._tracks.keys() | {key for key, camera in self._cameras.items() if camera.changed}
+        remembered: tuple[dict[bytes, Any], ...] = (self._cameras, self._heard, self._told, self._asked)
+        for one in remembered:
+            for key in one.keys() - here:
+                del one[key]
+
+    def _old(self, owned: Owned) -> Iterator[Write]:
+        """Cameras that have been silent for long, longest first, a few at a time: nothing of them stays in a table."""
+        now = self._clock.monotonic()
+        for key in list(itertools.islice(self._heard, _FORGET_AT_ONCE)):
+            if now - self._heard[key] < self._settings.camera_keep_s:
+                return
+            if key not in self._tracks:
+                del self._heard[key]
+                continue
+            camera = self._load(key)
+            partition = camera.state.hot.partition
+            if partition not in owned.partitions or has_open(camera.state):
+                # another process's to forget, or not closed yet: looked at again when it would be old had it spoken now
+                self._hear(key, now)
+                continue
+            for name in (crop_key(key, track.uid) for track in camera.state.hot.tracks):
+                if name in self._crops:
+                    yield Write("crops", partition, name, None)
+            yield Write("tracks", partition, key, None)
+            for one in (self._cameras, self._heard, self._told, self._asked):
+                one.pop(key, None)
 
     def forget(self) -> None:
         """Drop what is not in the tables: the batch will be taken again."""
@@ -211,6 +252,7 @@ class CameraBook:
         Args:
             owned: what has been recovered, too.
         """
+        self._count_in(owned)
         now = self._clock.monotonic()
         out = []
         for key in list(self._tracks):

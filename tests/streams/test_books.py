@@ -194,6 +194,62 @@ def test_a_camera_whose_partition_changed_is_taken_on() -> None:
     assert {w.partition for w in desk.write()} == {5}
 
 
+def test_a_camera_that_is_silent_for_days_is_forgotten_with_its_crops() -> None:
+    desk = Desk()
+    cars = [Car("KLM471", 0, 3), Car("ABC123", 0, 3, lane=900.0)]
+    desk.book.take(desk.records(Road("a", cars, 3).frames()))
+    desk.book.take(desk.records([CloseTracks(camera_id="a", seq=1_000, sent_at=0)]))
+    desk.write()
+    assert (len(desk.tables["tracks"]), len(desk.tables["crops"])) == (1, 2)
+    for _ in range(3):
+        desk.clock.advance(86_000)
+        desk.book.take(desk.records(Road("b", [], 0.2).frames()))
+        assert {w.key for w in desk.write()} == {b"b"}
+    desk.clock.advance(1_300)
+    writes = desk.write()
+    assert [(w.table, w.partition, w.value) for w in writes] == [("crops", 2, None)] * 2 + [("tracks", 2, None)]
+    assert set(desk.tables["tracks"]) == {b"b"}
+    assert desk.write() == []
+    # and it is taken on again
+    later = desk.records(Road("a", [Car("KLM471", 0, 3)], 9, first_seq=50).frames())
+    assert told(desk.book.take(later))[-1].frames == 15
+    assert len([w for w in desk.write() if w.table == "tracks"]) == 1
+
+
+def test_a_camera_with_an_open_track_is_not_forgotten() -> None:
+    desk = Desk()
+    desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 3).frames()))
+    desk.write()
+    desk.clock.advance(300_000)
+    assert desk.write() == []
+    assert desk.book.silent(owned(2)) == [], "its silence begins anew"
+    desk.clock.advance(7)
+    (command,) = [m for m in desk.book.silent(owned(2)) if m.topic == "fleet.reads"]
+    desk.book.take(desk.records([decode_reads(command.value or b"")]))
+    desk.write()
+    desk.clock.advance(300_000)
+    assert {(w.table, w.value) for w in desk.write()} == {("tracks", None), ("crops", None)}
+
+
+def test_a_camera_that_another_process_owns_is_left_alone() -> None:
+    desk = Desk()
+    desk.book.take(desk.records(Road("a", [Car("KLM471", 0, 3)], 9).frames()))
+    desk.write()
+    desk.owned = owned(5, epoch=2)
+    desk.clock.advance(300_000)
+    assert desk.write() == []
+    # the table follows, and then the partition comes back with what the other has made of it
+    before = dict(desk.tables["tracks"])
+    desk.tables["tracks"].clear()
+    assert desk.book.silent(owned(5, epoch=4)) == []
+    desk.clock.advance(300_000)
+    desk.tables["tracks"] |= before
+    desk.owned = owned(2, 5, epoch=6)
+    assert desk.book.silent(desk.owned) == []
+    desk.book.take([])
+    assert desk.write() == [], "heard of by the other one, perhaps: its time begins anew"
+
+
 class PlateDesk:
     """A plate book with its table; plates are kept for ten seconds."""
 
