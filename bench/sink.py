@@ -30,6 +30,7 @@ from urllib.parse import urlencode
 from rich.console import Console
 from rich.table import Table
 
+from bench._verdict import verdict
 from plumbing.bus import Record
 from plumbing.clock import SystemClock
 from schemas.codec import encode_json, encode_reads
@@ -48,6 +49,8 @@ LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 CORNERS = ((1.0, 2.0), (90.0, 2.0), (90.0, 24.0), (1.0, 24.0))
 CROP_BYTES = 3_000
 TOPICS = Topics()
+TARGET = 50_000
+"""Rows per second."""
 
 
 def sighting_message(dice: random.Random, number: int) -> bytes:
@@ -249,9 +252,25 @@ def measure_all(total: int, blocks: list[int]) -> dict[str, Any]:
         return {"inserts": inserts, "bytes_per_row": {str(row["table"]): row["bytes"] for row in sizes}}
 
 
+def verdicts(result: dict[str, Any]) -> list[str]:
+    """A line for each kind and block size."""
+    return [
+        verdict(
+            f"{one['kind']}, blocks of {one['block']:,} messages",
+            f"{one['rows_per_second']:,} rows/s",
+            f"{TARGET:,}",
+            one["rows_per_second"] >= TARGET,
+        )
+        for one in result["inserts"]
+    ]
+
+
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Measure and print; 0 also when a target is not reached."""
+    about = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(
+        description=f"{about} Prints whether each target was reached; it measures, and ends with 0."
+    )
     parser.add_argument("--rows", type=int, default=100_000, help="rows to insert per kind and block size")
     parser.add_argument("--block", type=int, action="append", help="messages per batch; more than once for several")
     parser.add_argument("--json", action="store_true")
@@ -268,6 +287,8 @@ def main() -> int:
     console.print(table)
     console.print("CPU us: of this process for one row, message to row and insert; the engine's own come on top.")
     console.print("bytes per row on disk:", result["bytes_per_row"])
+    for line in verdicts(result):
+        console.print(line, highlight=False)
     return 0
 
 

@@ -32,6 +32,7 @@ from typing import Any
 
 import psutil
 
+from bench._verdict import verdict
 from bench.sink import owner
 from fleet.local_kafka import LocalKafka
 from plumbing.bus import Record
@@ -46,7 +47,7 @@ from schemas.topics import READS, SIGHTINGS, TOPICS
 from store import migrate, open_store
 from store.collector import collector_waiting
 from streams import motion
-from streams.books import CameraBook, PlateBook, Write
+from streams.books import CameraBook, Owned, PlateBook, Write
 from streams.hotlist import Hotlist
 from streams.looks import worth_of
 from streams.progress import Progress
@@ -64,9 +65,13 @@ CROP = bytes(range(256)) * 12
 LISTED = 1_000
 """Plates on the hotlist."""
 SETTINGS = StreamSettings(brokers="none:0", data_dir=Path("unused"), roles=("tracker", "vehicles"))
+OWNED = Owned(0, frozenset({0}))
 SHOWN = 20
-PURE_TARGET = 50_000
-"""Reads per second that the pure functions are to reach: ten times what the worker is to."""
+WORKER_TARGET = 5_000
+"""Reads per second that the worker is to reach, from Kafka to Kafka."""
+PURE_TARGET = 10 * WORKER_TARGET
+"""... and the pure functions."""
+RATIO_TARGET = 0.10
 Tables = dict[str, MutableMapping[bytes, bytes]]
 
 
@@ -195,11 +200,11 @@ def books(messages: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, float], Ta
         t0 = now()
         told = cameras.take(records[start : start + SETTINGS.batch])
         t1 = now()
-        _keep(tables, cameras.writes())
+        _keep(tables, cameras.writes(OWNED))
         t2 = now()
         revisions = [m for m in told if m.topic == SIGHTINGS.name]
         plates.take([Record(m.topic, 0, len(sightings) + i, 0, m.key, m.value, []) for i, m in enumerate(revisions)])
-        _keep(tables, plates.writes())
+        _keep(tables, plates.writes(OWNED))
         t3 = now()
         for name, spent in zip(parts, (t1 - t0, t2 - t1, t3 - t2), strict=True):
             parts[name] += spent
@@ -338,24 +343,45 @@ def table(result: dict[str, Any]) -> str:
         lines += [f"  {name:<28}{value:>14,.1f}" for name, value in result[section].items() if name != "shares"]
     lines.append("where the time of the pure functions goes")
     lines += [f"  {share:6.1%}  {name}" for name, share in result["pure"]["shares"].items()]
-    pure, reached = result["pure"], result["worker"]["reads_per_s"]
-    lines += [
-        f"worker {reached:,.0f} reads/s by the clock (target: 5,000)",
-        f"pure functions {pure['reads_per_s']:,.0f} reads/s, bytes and states included, {_share(pure['reads_per_s'])}",
-        f"step and apply alone {pure['functions_alone_reads_per_s']:,.0f} reads/s, "
-        f"{_share(pure['functions_alone_reads_per_s'])}",
-        f"ratio worker / pure functions, by processor time {result['ratio']:.2f} (target: 0.10 or more)",
+    return "\n".join([*lines, *verdicts(result)])
+
+
+def verdicts(result: dict[str, Any]) -> list[str]:
+    """A line for each target."""
+    pure, by_clock, ratio = result["pure"], result["worker"]["reads_per_s"], result["ratio"]
+    return [
+        verdict(
+            "worker, by the clock",
+            f"{by_clock:,.0f} reads/s",
+            f"{WORKER_TARGET:,}",
+            by_clock >= WORKER_TARGET,
+        ),
+        verdict(
+            "pure functions, bytes and states included",
+            f"{pure['reads_per_s']:,.0f} reads/s",
+            f"{PURE_TARGET:,}",
+            pure["reads_per_s"] >= PURE_TARGET,
+        ),
+        verdict(
+            "step and apply alone",
+            f"{pure['functions_alone_reads_per_s']:,.0f} reads/s",
+            f"{PURE_TARGET:,}",
+            pure["functions_alone_reads_per_s"] >= PURE_TARGET,
+        ),
+        verdict(
+            "worker over pure functions, by processor time",
+            f"{ratio:.2f}",
+            f"{RATIO_TARGET:.2f} or more",
+            ratio >= RATIO_TARGET,
+        ),
     ]
-    return "\n".join(lines)
-
-
-def _share(reads_per_s: float) -> str:
-    return f"{reads_per_s / PURE_TARGET:.0%} of the {PURE_TARGET:,} wanted"
 
 
 def main() -> int:
-    """Measure, print, return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure, print, return the exit status: 0 also when a target is not reached."""
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__.splitlines()[0]} Prints whether each target was reached; it measures, and ends with 0."
+    )
     parser.add_argument("--messages", type=int, default=40_000)
     parser.add_argument("--cameras", type=int, default=100)
     parser.add_argument("--json", action="store_true")

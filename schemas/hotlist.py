@@ -16,8 +16,11 @@ from schemas.sighting import Evidence
 
 HOTLIST_SCHEMA = 1
 
-_ENTRY = re.compile(r"^[A-Z0-9?*]{1,16}$")
+MAX_ENTRY = 16
+"""Most characters of an entry."""
+_ENTRY = re.compile(rf"^[A-Z0-9?*]{{1,{MAX_ENTRY}}}$")
 _SEPARATORS = re.compile(r"[\s\-.·•]+")
+_STARS = re.compile(r"\*+")
 
 Priority = Literal["low", "normal", "high"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -156,12 +159,12 @@ def record_type(key: str) -> type[HotlistEntry] | type[HotlistRules] | type[Wron
 
 
 def normalise_entry(text: str) -> str:
-    """Upper-case `text` and take out spaces, dashes and dots.
+    """Upper-case `text`, take out spaces, dashes and dots, and make one `*` of several in a row.
 
     Raises:
         ValueError: when what is left is not 1..16 of A-Z, 0-9, `?`, `*`, or is `*` alone (it would match all).
     """
-    entry = _SEPARATORS.sub("", text).upper()
+    entry = _STARS.sub("*", _SEPARATORS.sub("", text).upper())
     if not _ENTRY.match(entry) or not re.search(r"[A-Z0-9]", entry):
         raise ValueError(
             f"hotlist entry {text!r:.80}: want 1 to 16 of A-Z, 0-9, ? and *, with at least one letter or digit"

@@ -15,7 +15,7 @@ import faust
 from plumbing.bus import Record
 from plumbing.clock import Clock
 from store.interface import Store
-from streams.books import CameraBook, PlateBook, Write
+from streams.books import CameraBook, Owned, PlateBook, Write
 from streams.consuming import Consumer, NothingComes, use_positions
 from streams.dead import DeadLetters, Outgoing
 from streams.follow import HotlistFollower
@@ -47,7 +47,8 @@ class SourceTable(faust.Table[Any, Any]):
     """A table whose keys stay in the partition of the source topic that they were told to be in.
 
     Faust takes the partition of the event in hand; a batch holds events of many. It also remembers the sends of the
-    changelog, so that a batch is acknowledged only after they are: Faust's own flush gives up after 0.1 s.
+    changelog, so that a batch is acknowledged only after they are: Faust's own flush gives up after 0.1 s. And keys
+    that are written go when their partition does: Faust's store in memory drops only those that it has recovered.
     """
 
     logger = logging.getLogger("faust.tables")
@@ -61,10 +62,15 @@ class SourceTable(faust.Table[Any, Any]):
         """The partition that the write in hand names."""
         return self.write_partition
 
-    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
-        """As Faust does, and keep the future."""
-        sent = super().send_changelog(*args, **kwargs)
+    def send_changelog(self, partition: int | None, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Faust does; keep the future, and note the key's partition."""
+        sent = super().send_changelog(partition, key, value, *args, **kwargs)
         self.unsent.append(sent)
+        places: dict[Any, int | None] = self.data._key_partition  # type: ignore[attr-defined]
+        if value is None:
+            places.pop(key, None)
+        else:
+            places[key] = partition
         return sent
 
 
@@ -164,6 +170,11 @@ class Agents:
         """False when a rebalance came in between: who owns the partitions now reads the batch again."""
         return batch.epoch == self.positions.epoch
 
+    def owned(self, topic: str) -> Owned:
+        """The topic's partitions that are owned now."""
+        partitions = frozenset(number for name, number in self.positions.owned() if name == topic)
+        return Owned(self.positions.epoch, partitions)
+
     @staticmethod
     async def write(tables: dict[str, SourceTable], writes: Iterable[Write]) -> None:
         """Set the keys and wait until their changelogs have them."""
@@ -189,8 +200,11 @@ class Agents:
 class _BookLoop:
     """take -> send -> write -> finish, for a book and its tables."""
 
-    def __init__(self, agents: Agents, book: CameraBook | PlateBook, tables: dict[str, SourceTable]) -> None:
+    def __init__(
+        self, agents: Agents, topic: str, book: CameraBook | PlateBook, tables: dict[str, SourceTable]
+    ) -> None:
         self._agents = agents
+        self._topic = topic
         self._book = book
         self._tables = tables
 
@@ -202,7 +216,7 @@ class _BookLoop:
         if not agents.current(batch):
             self._book.forget()
             return
-        await agents.write(self._tables, self._book.writes())
+        await agents.write(self._tables, self._book.writes(agents.owned(self._topic)))
         agents.finish(batch)
 
 
@@ -211,7 +225,7 @@ def add_tracker(app: faust.App, settings: StreamSettings, clock: Clock, partitio
     agents = Agents(app, settings, clock, [settings.topics.reads])
     tables = {name: agents.table(name, partitions) for name in TABLES["tracker"]}
     book = CameraBook(settings, tables["tracks"], tables["crops"], clock)
-    loop = _BookLoop(agents, book, tables)
+    loop = _BookLoop(agents, settings.topics.reads, book, tables)
     reads = agents.topic(settings.topics.reads)
 
     @app.agent(reads, name="tracker")
@@ -224,8 +238,7 @@ def add_tracker(app: faust.App, settings: StreamSettings, clock: Clock, partitio
         # before recovery the table says what was, not what is
         if app.rebalancing or not app.tables.actives_ready:
             return
-        mine = {tp.partition for tp in app.consumer.assignment() if tp.topic == settings.topics.reads}
-        await _or_crash(app, agents.send(book.silent(mine)))
+        await _or_crash(app, agents.send(book.silent(agents.owned(settings.topics.reads))))
 
 
 def add_vehicles(
@@ -235,7 +248,7 @@ def add_vehicles(
     agents = Agents(app, settings, clock, [settings.topics.sightings])
     tables = {"plates": agents.table("plates", partitions)}
     book = PlateBook(settings, tables["plates"], follower.hotlist, clock)
-    loop = _BookLoop(agents, book, tables)
+    loop = _BookLoop(agents, settings.topics.sightings, book, tables)
     letters = DeadLetters("hotlist", settings.topics.dead, clock, settings.dead_per_minute)
 
     @app.agent(agents.topic(settings.topics.sightings), name="vehicles")
@@ -245,8 +258,9 @@ def add_vehicles(
             await _or_crash(app, loop.turn(batch))
 
     @app.task
-    async def start_hotlist() -> None:
+    async def follow_hotlist() -> None:
         follower.start()
+        await _or_crash(app, follower.ended())
 
     @app.task
     async def capture_bad_entries() -> None:

@@ -8,7 +8,7 @@ then write what `writes` gives, then acknowledge the batch; if any of this fails
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from plumbing.bus import Record
 from plumbing.clock import Clock, from_ms
@@ -48,6 +48,14 @@ class Write(NamedTuple):
     value: bytes | None
 
 
+class Owned(NamedTuple):
+    """The partitions of the input topic whose keys are this process's to write."""
+
+    epoch: int
+    """Changes whenever ownership may have changed."""
+    partitions: frozenset[int]
+
+
 class _Camera:
     """A camera in memory, as it was last read from or written to the table (`raw`) and since."""
 
@@ -81,6 +89,8 @@ class CameraBook:
         self._dead = DeadLetters("tracker", settings.topics.dead, clock, settings.dead_per_minute)
         self._cameras: dict[bytes, _Camera] = {}
         self._heard: dict[bytes, float] = {}
+        """Key -> monotonic time of its last frame, longest silent first."""
+        self._epoch: int | None = None
         self._told: dict[bytes, float] = {}
         self._asked: dict[bytes, tuple[int, float]] = {}
 
@@ -117,7 +127,7 @@ class CameraBook:
                 out.append(self._dead.letter(record, "bad_value", str(error)))
                 continue
             if not isinstance(message, CloseTracks):
-                self._heard[key] = now
+                self._hear(key, now)
             camera = camera or self._load(key)
             _place(camera.state.hot, record.partition)
             try:
@@ -139,6 +149,10 @@ class CameraBook:
         elif now - self._told.get(key, -_CAMERA_EVERY_S) >= _CAMERA_EVERY_S:
             self._told[key] = now
             out.append(self._camera(key, "live"))
+
+    def _hear(self, key: bytes, now: float) -> None:
+        self._heard.pop(key, None)
+        self._heard[key] = now
 
     @staticmethod
     def _decode(record: Record) -> ReadsMessage:
@@ -175,8 +189,9 @@ class CameraBook:
         message = camera_message(self._cameras[key].state, status, from_ms(self._clock.now_ms()))
         return Outgoing(self._settings.topics.cameras, key, encode_json(message))
 
-    def writes(self) -> Iterator[Write]:
+    def writes(self, owned: Owned) -> Iterator[Write]:
         """What the tables must hold now, crops before the tracks that own them. To be called once per batch."""
+        self._count_in(owned)
         for key, camera in self._cameras.items():
             if not camera.changed:
                 continue
@@ -192,26 +207,60 @@ class CameraBook:
             camera.raw = encode_state(state)
             camera.changed = False
             yield Write("tracks", state.hot.partition, key, camera.raw)
+        yield from self._old(owned)
+
+    def _count_in(self, owned: Owned) -> None:
+        """After a rebalance: forget what is remembered of cameras that went with their partition."""
+        if owned.epoch == self._epoch:
+            return
+        self._epoch = owned.epoch
+        here = self._tracks.keys() | {key for key, camera in self._cameras.items() if camera.changed}
+        remembered: tuple[dict[bytes, Any], ...] = (self._cameras, self._heard, self._told, self._asked)
+        for one in remembered:
+            for key in one.keys() - here:
+                del one[key]
+
+    def _old(self, owned: Owned) -> Iterator[Write]:
+        """Cameras that have been silent for long, longest first, a few at a time: nothing of them stays in a table."""
+        now = self._clock.monotonic()
+        for key in list(itertools.islice(self._heard, _FORGET_AT_ONCE)):
+            if now - self._heard[key] < self._settings.camera_keep_s:
+                return
+            if key not in self._tracks:
+                del self._heard[key]
+                continue
+            camera = self._load(key)
+            partition = camera.state.hot.partition
+            if partition not in owned.partitions or has_open(camera.state):
+                # another process's to forget, or not closed yet: looked at again when it would be old had it spoken now
+                self._hear(key, now)
+                continue
+            for name in (crop_key(key, track.uid) for track in camera.state.hot.tracks):
+                if name in self._crops:
+                    yield Write("crops", partition, name, None)
+            yield Write("tracks", partition, key, None)
+            for one in (self._cameras, self._heard, self._told, self._asked):
+                one.pop(key, None)
 
     def forget(self) -> None:
         """Drop what is not in the tables: the batch will be taken again."""
         self._cameras.clear()
 
-    def silent(self, partitions: Iterable[int]) -> list[Outgoing]:
+    def silent(self, owned: Owned) -> list[Outgoing]:
         """Commands that close the open sightings of cameras that fell silent, each to its camera's partition.
 
         Args:
-            partitions: of fleet.reads that this process owns and has recovered.
+            owned: what has been recovered, too.
         """
+        self._count_in(owned)
         now = self._clock.monotonic()
-        mine = set(partitions)
         out = []
         for key in list(self._tracks):
             # a camera that was recovered, and not heard of since, gets the whole silence from now on
             if now - self._heard.setdefault(key, now) < self._settings.silence_s:
                 continue
             camera = self._load(key)
-            if camera.state.hot.partition in mine:
+            if camera.state.hot.partition in owned.partitions:
                 out += self._close(key, camera, now)
         return out
 
@@ -243,7 +292,8 @@ class PlateBook:
         self._dead = DeadLetters("vehicles", settings.topics.dead, clock, settings.dead_per_minute)
         self._changed: dict[bytes, vehicles.Vehicle] = {}
         self._ages: dict[bytes, int] = {}
-        self._known = False
+        """Key -> wall clock of its last change, oldest first."""
+        self._epoch: int | None = None
 
     def take(self, batch: Iterable[Record]) -> list[Outgoing]:
         """Apply a batch; as `CameraBook.take`."""
@@ -282,31 +332,46 @@ class PlateBook:
             return [self._dead.letter(record, "internal_error", f"{type(error).__name__}: {error}")]
         return [Outgoing(self._settings.topics.alerts, key, encode_json(alert)) for alert in alerts]
 
-    def writes(self) -> Iterator[Write]:
+    def writes(self, owned: Owned) -> Iterator[Write]:
         """What the table must hold now. To be called once per batch."""
-        if not self._known:
-            # the age of a plate that was recovered begins anew
-            self._ages = dict.fromkeys(self._plates, self._clock.now_ms())
-            self._known = True
+        if owned.epoch != self._epoch:
+            self._epoch = owned.epoch
+            self._count_in()
         for key, state in self._changed.items():
             self._ages.pop(key, None)
             self._ages[key] = state.applied_ms
             yield Write("plates", state.partition, key, vehicles.encode_vehicle(state))
         self._changed.clear()
-        yield from self._old()
+        yield from self._old(owned)
 
-    def _old(self) -> Iterator[Write]:
+    def _count_in(self) -> None:
+        """Let the ages be those of the table's plates: some were recovered, others went with their partition."""
+        ages = {key: age for key, age in self._ages.items() if key in self._plates}
+        # the age of a plate that was recovered begins anew
+        self._ages = ages | dict.fromkeys(self._plates.keys() - ages.keys(), self._clock.now_ms())
+
+    def _old(self, owned: Owned) -> Iterator[Write]:
         """Plates that were not seen for long, oldest first, a few at a time."""
-        horizon = self._clock.now_ms() - self._settings.vehicle_keep_s * 1000
+        now_ms = self._clock.now_ms()
+        horizon = now_ms - self._settings.vehicle_keep_s * 1000
         for key in list(itertools.islice(self._ages, _FORGET_AT_ONCE)):
-            if self._ages[key] >= horizon and len(self._ages) <= self._settings.vehicle_max:
+            full = len(self._ages) > self._settings.vehicle_max
+            if self._ages[key] >= horizon and not full:
                 return
             del self._ages[key]
             raw = self._plates.get(key)
-            if raw is not None:
-                yield Write("plates", vehicles.decode_vehicle(raw).partition, key, None)
+            if raw is None:
+                continue
+            vehicle = vehicles.decode_vehicle(raw)
+            if vehicle.partition not in owned.partitions:
+                # what another process remembers is not ours to forget
+                continue
+            if not full and vehicles.is_cooling(vehicle, self._hotlist, now_ms):
+                # looked at again when it would be old had it been seen now
+                self._ages[key] = now_ms
+            else:
+                yield Write("plates", vehicle.partition, key, None)
 
     def forget(self) -> None:
         """Drop what is not in the table: the batch will be taken again."""
         self._changed.clear()
-        self._known = False

@@ -71,13 +71,26 @@ class HotlistFollower:
         """Wait until everything that lay on the topic at the start is in the hotlist."""
         await self._ready.wait()
 
+    async def ended(self) -> None:
+        """Wait until it follows no more. A broker that is away does not end it.
+
+        Raises:
+            Exception: the fault that has ended it; from then on the hotlist stands still.
+        """
+        task = self._task
+        if task is not None:
+            # awaiting the task itself would cancel it together with who waits
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()
+
     async def stop(self) -> None:
         """Stop following. A second call does nothing."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            # a fault is for who waits for the end
+            await asyncio.wait({task})
 
     async def _run(self) -> None:
         positions: dict[TopicPartition, int] = {}

@@ -14,7 +14,7 @@ import msgspec
 
 from schemas.alert import Match
 from schemas.codec import SchemaError, decode_hotlist_key, decode_json
-from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit, normalise_entry, record_type
+from schemas.hotlist import MAX_ENTRY, HotlistEntry, HotlistRules, WrongHit, normalise_entry, record_type
 from schemas.sighting import Sighting
 from streams.likeness import chance, skeleton, within
 from streams.neighbours import Neighbours
@@ -101,7 +101,8 @@ class _Nearly:
                 self.put(entry)
 
     def near(self, text: str) -> Iterator[HotlistEntry]:
-        if self._slot:
+        # the index takes time and memory with a text's length to the power of its depth
+        if self._slot and len(text) <= MAX_ENTRY + self.shelf[0]:
             for number in sorted(self.index.find(self._folded(text))):
                 entry = self._slots[number]
                 if entry is not None:

@@ -11,6 +11,7 @@ from schemas.hotlist import HotlistEntry
 
 _RUN = 3
 _LITERALS = re.compile(rf"[^?*]{{1,{_RUN}}}")
+_STARS = re.compile(r"\*+")
 
 Shape = tuple[int, int, str]
 """(length of the text, or 0 for any; where a run of literals begins, from the end when below 0; the run)."""
@@ -43,7 +44,13 @@ def _shapes(text: str) -> Iterator[Shape]:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join("." if c == "?" else ".*" if c == "*" else c for c in pattern))
+    """For `fullmatch`. What lies between two stars is taken where it comes first (a later place would leave less to
+    what follows), so that no text makes the expression try out all places of all parts."""
+    head, *parts = [part.replace("?", ".") for part in _STARS.split(pattern)]
+    if not parts:
+        return re.compile(head)
+    *between, tail = parts
+    return re.compile(head + "".join(f"(?>.*?{part})" for part in between) + ".*" + tail)
 
 
 @lru_cache(maxsize=4096)

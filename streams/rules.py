@@ -1,5 +1,6 @@
 """What a list asks of a sighting besides its text: when, where, which way, which region. Pure; times are passed in."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -118,5 +119,11 @@ def problems(rules: HotlistRules) -> Iterator[str]:
             yield "a ring of the area has fewer than four positions, or does not end where it begins"
         elif any(not (-180 <= x <= 180 and -90 <= y <= 90) for ring in polygon for x, y in ring):
             yield "the area leaves the globe; positions are longitude, latitude"
+        elif any(abs(b[0] - a[0]) > 180 for ring in polygon for a, b in itertools.pairwise(ring)):
+            # taken as it stands, a ring from 179 to -179 would be all but what it is meant to be
+            yield (
+                "an edge of the area is longer than 180 degrees of longitude; split what crosses the antimeridian "
+                "at +-180 (RFC 7946 3.1.9), and give a wide area positions in between"
+            )
     if rules.headings and not all(0 <= h <= 360 for h in rules.headings):
         yield "headings are degrees from 0 to 360"

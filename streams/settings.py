@@ -94,8 +94,11 @@ class StreamSettings:
     flush_s: float = 1.0
     """The sink inserts what has come, at once after a pause, else `flush_s` after it took what it inserted last. Of a
     topic it collects at most `flush_rows` messages, or 160 MiB of them, in that time."""
+    camera_keep_s: float = 259_200.0
+    """How long the state of a camera, its last passes with their crops, is kept after its last frame (wall clock):
+    longer than a vehicle stands still over a weekend."""
     vehicle_keep_s: float = 86_400.0
-    """How long the state of a plate is kept after its last sighting (wall clock)."""
+    """How long the state of a plate is kept after its last sighting (wall clock); longer while a cool-down runs."""
     vehicle_max: int = 1_000_000
     """Most plates in state; the longest unseen go first."""
     dead_per_minute: int = 6_000

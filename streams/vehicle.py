@@ -15,9 +15,12 @@ from schemas.codec import decode_json, encode_json
 from schemas.hotlist import HotlistRules, Priority
 from schemas.ids import alert_id
 from schemas.sighting import Sighting
-from streams.hotlist import Hit, Hotlist, covers
+from streams.hotlist import Hit, Hotlist
 
 _PASSES = 16
+_MAX_PASSES = 256
+_SETTLES_MS = 3_600_000
+"""A pass that has not changed for so long, by its camera's clock and by ours, will not change any more."""
 _TOLD = 32
 _EARTH_M = 6_371_000.0
 _FADED = 4.0
@@ -68,6 +71,9 @@ class Pass(msgspec.Struct, array_like=True):
     last_t: int
     alerts: dict[str, Raised] = {}
     """alert_id -> what was sent."""
+    final: bool = False
+    applied_ms: int = 0
+    """Wall clock of the last change."""
 
 
 class Vehicle(msgspec.Struct, array_like=True):
@@ -85,7 +91,7 @@ class Vehicle(msgspec.Struct, array_like=True):
     cameras: dict[str, int] = {}
     """camera_id -> sightings of it that stand."""
     passes: list[Pass] = []
-    """The last ones, latest change last."""
+    """The last ones, latest change last, and those before them that may still change."""
     applied_ms: int = 0
     """Wall clock of the last change: what is old is forgotten."""
     told: list[Told] = []
@@ -127,7 +133,7 @@ def apply(
     known = next((p for p in vehicle.passes if p.sighting_id == sighting.sighting_id), None)
     if known is not None and sighting.revision <= known.revision:
         return vehicle, []
-    entry = _note(vehicle, known, sighting)
+    entry = _note(vehicle, known, sighting, now_ms)
     told = list(vehicle.told)
     if sighting.status == "withdrawn":
         return vehicle, _withdraw_all(vehicle, entry, sighting, now_ms) + _released(vehicle, told, hotlist, now_ms)
@@ -138,7 +144,7 @@ def apply(
     return vehicle, alerts + _raise(vehicle, entry, sighting, hits, now_ms)
 
 
-def _note(vehicle: Vehicle, known: Pass | None, sighting: Sighting) -> Pass:
+def _note(vehicle: Vehicle, known: Pass | None, sighting: Sighting, now_ms: int) -> Pass:
     """Write the revision into the state."""
     first_t, last_t = to_ms(sighting.first_seen), to_ms(sighting.last_seen)
     withdrawn = sighting.status == "withdrawn"
@@ -149,8 +155,8 @@ def _note(vehicle: Vehicle, known: Pass | None, sighting: Sighting) -> Pass:
         vehicle.passes.remove(known)
         known.revision, known.withdrawn = sighting.revision, withdrawn
         known.first_t, known.last_t = first_t, last_t
+    known.final, known.applied_ms = sighting.status == "final", now_ms
     vehicle.passes.append(known)
-    del vehicle.passes[:-_PASSES]
     change = (not withdrawn) - stood
     if change:
         vehicle.count = max(0, vehicle.count + change)
@@ -162,7 +168,31 @@ def _note(vehicle: Vehicle, known: Pass | None, sighting: Sighting) -> Pass:
     if not withdrawn:
         vehicle.first_t = min(vehicle.first_t or first_t, first_t)
         vehicle.last_t = max(vehicle.last_t, last_t)
+    _let_go(vehicle, now_ms)
     return known
+
+
+def _let_go(vehicle: Vehicle, now_ms: int) -> None:
+    """Forget passes beyond the last few: one that may still change would come back as a new one, its alerts twice."""
+    spare = len(vehicle.passes) - _PASSES
+    if spare <= 0:
+        return
+    kept = []
+    *before, last = vehicle.passes
+    for one in before:
+        if spare > 0 and _settled(vehicle, one, now_ms):
+            spare -= 1
+        else:
+            kept.append(one)
+    vehicle.passes = [*kept, last][-_MAX_PASSES:]
+
+
+def _settled(vehicle: Vehicle, one: Pass, now_ms: int) -> bool:
+    """True when no revision of the pass is to come, or none that would take an alert back."""
+    if (one.final or one.withdrawn) and all(raised.withdrawn for raised in one.alerts.values()):
+        return True
+    # either clock alone errs: a delayed camera tells of long ago, and a process that was down has not looked for long
+    return now_ms - one.applied_ms > _SETTLES_MS and vehicle.last_t - one.last_t > _SETTLES_MS
 
 
 def _raise(vehicle: Vehicle, entry: Pass, sighting: Sighting, hits: Sequence[Hit], now_ms: int) -> list[Alert]:
@@ -207,6 +237,11 @@ def _cools(vehicle: Vehicle, rules: HotlistRules, alert: Alert) -> bool:
         and _same_place(told, alert, rules.cool_down_m)
         for told in vehicle.told
     )
+
+
+def is_cooling(vehicle: Vehicle, hotlist: Hotlist, now_ms: int) -> bool:
+    """True when an alert that was sent may still hold back another: the state must not be forgotten."""
+    return any(now_ms - told.t < hotlist.rules(told.hotlist_id).cool_down_s * 1000 for told in vehicle.told)
 
 
 def _same_place(told: Told, alert: Alert, metres: float) -> bool:
@@ -262,16 +297,13 @@ def _faded(
 def _withdraw_all(vehicle: Vehicle, entry: Pass, sighting: Sighting, now_ms: int) -> list[Alert]:
     """The sighting is known under another plate now, or not at all: its alerts go.
 
-    Nothing is said of an alert whose entry says the other plate, too: that plate raises it again, corrected.
+    Also those whose entry says the new plate, too: whether that plate raises them again is for its own state and the
+    rules to say. When it does, its revision is the higher one, which holds in whatever order the two messages arrive.
     """
-    becomes = sighting.candidates[0].plate if sighting.candidates else ""
     alerts = []
     for name, raised in entry.alerts.items():
-        if raised.withdrawn:
-            continue
-        said = _take_back(vehicle, name, raised, sighting, now_ms)
-        if not (becomes and covers(raised.entry, becomes) and covers(raised.entry, sighting.plate)):
-            alerts += said
+        if not raised.withdrawn:
+            alerts += _take_back(vehicle, name, raised, sighting, now_ms)
     return alerts
 
 

@@ -147,6 +147,8 @@ def test_a_dead_frame_fits_on_the_dead_topic_with_its_headers() -> None:
         ("ab 12-cd", "AB12CD"),
         ("A.B·C•1", "ABC1"),
         ("te?t*", "TE?T*"),
+        ("*a**b***", "*A*B*"),
+        ("A" + 20 * "*" + "B", "A*B"),
         ("1", "1"),
         (" x\t9\n", "X9"),
         ("A" * 16, "A" * 16),

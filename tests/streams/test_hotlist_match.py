@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from plumbing.clock import from_ms
 from schemas.codec import SchemaError, encode_json
-from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit
+from schemas.hotlist import HotlistEntry, HotlistRules, WrongHit, normalise_entry
 from schemas.read import Candidate
 from streams.hotlist import Hit, Hotlist, covers
 from streams.likeness import chance, equivalent, skeleton, within
@@ -112,6 +113,7 @@ def test_entries_change_and_go() -> None:
         (b"stolen/", encode_json(rules(time_zone="Mars/Olympus"))),
         (b"stolen/", encode_json(rules()).replace(b'"differences":0', b'"differences":9')),
         (b"stolen/abc", encode_json(entry("abc"))),
+        (b"stolen/A**B", encode_json(entry("A**B"))),
         (b"\xff", None),
     ],
 )
@@ -125,8 +127,29 @@ def test_the_index_finds_what_a_regular_expression_finds(pattern: str, text: str
     if not pattern.strip("?*"):
         return
     meets = re.fullmatch(pattern.replace("?", ".").replace("*", ".*"), text) is not None
-    assert bool(match(hotlist(entry(pattern)), plate=text)) == meets
+    assert bool(match(hotlist(entry(normalise_entry(pattern))), plate=text)) == meets
     assert covers(pattern, text) == meets
+
+
+@pytest.mark.parametrize("pattern", ["A" + "*" * 14 + "B", "*A" * 7 + "*B", "*?" * 7 + "B"])
+def test_no_pattern_takes_long(pattern: str) -> None:
+    begin = time.process_time()
+    assert not covers(pattern, "A" * 2_000)
+    assert covers(pattern, "A" * 2_000 + "B")
+    assert time.process_time() - begin < 1.0
+
+
+def test_a_text_that_is_longer_than_any_entry_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [entry("A" * 16)]
+    assert [h.match for h in match(hotlist(rules(differences=2), *entries), "A" * 18)] == ["differences"]
+
+    def find(self: Neighbours, text: str) -> set[int]:
+        raise AssertionError(f"{len(text)} characters took minutes")
+
+    monkeypatch.setattr(Neighbours, "find", find)
+    assert match(hotlist(rules(differences=2), *entries), "A" * 10_200) == []
+    assert match(hotlist(rules(differences=1), *entries), "A" * 18) == []
+    assert match(hotlist(rules(ocr_equivalent=1), *entries), "A" * 17) == []
 
 
 def test_look_alikes_up_to_the_lists_number() -> None:

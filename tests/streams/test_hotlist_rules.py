@@ -13,6 +13,8 @@ from tests.streams.test_vehicle_alerts import sighting
 SQUARE = ((13.0, 52.0), (14.0, 52.0), (14.0, 53.0), (13.0, 53.0), (13.0, 52.0))
 HOLE = ((13.4, 52.4), (13.6, 52.4), (13.6, 52.6), (13.4, 52.6), (13.4, 52.4))
 FAR = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0))
+ACROSS = ((179.0, -17.0), (-179.0, -17.0), (-179.0, -16.0), (179.0, -16.0), (179.0, -17.0))
+WEST, EAST = (((x, -17.0), (x + 1.0, -17.0), (x + 1.0, -16.0), (x, -16.0), (x, -17.0)) for x in (179.0, -180.0))
 AREA = MultiPolygon(coordinates=((SQUARE, HOLE), (FAR,)))
 
 
@@ -115,9 +117,22 @@ def test_everything_that_a_list_asks_must_hold(rule: dict[str, Any], seen: dict[
         ({"area": MultiPolygon(coordinates=(((SQUARE[0], SQUARE[1]),),))}, "fewer than four"),
         ({"area": MultiPolygon(coordinates=((SQUARE[:-1],),))}, "does not end where it begins"),
         ({"area": MultiPolygon(coordinates=((((52.0, 130.0),) * 4,),))}, "longitude, latitude"),
+        ({"area": MultiPolygon(coordinates=((ACROSS,),))}, "split what crosses the antimeridian at +-180"),
         ({"headings": (0.0, 400.0)}, "degrees"),
     ],
 )
 def test_what_cannot_be_is_told(rule: dict[str, Any], problem: str) -> None:
     (told,) = problems(HotlistRules(hotlist_id="stolen", updated_at=from_ms(0), **rule))
     assert problem in told
+
+
+def test_an_area_that_is_split_at_the_antimeridian_holds_both_sides() -> None:
+    area = MultiPolygon(coordinates=((WEST,), (EAST,)))
+    assert list(problems(HotlistRules(hotlist_id="stolen", updated_at=from_ms(0), area=area))) == []
+    assert [inside(area, -16.5, lon) for lon in (178.9, 179.5, -179.5, -178.9, 13.0)] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -72,10 +72,10 @@ class Plate:
         self.raw: bytes | None = None
         self.offset = -1
 
-    def take(self, one: Sighting, offset: int | None = None) -> list[Alert]:
+    def take(self, one: Sighting, offset: int | None = None, now_ms: int = T) -> list[Alert]:
         self.offset = self.offset + 1 if offset is None else offset
         known = decode_vehicle(self.raw) if self.raw is not None else None
-        state, alerts = apply(known, one, self.offset, self.listed, T, 0.2)
+        state, alerts = apply(known, one, self.offset, self.listed, now_ms, 0.2)
         self.raw = encode_vehicle(state)
         return alerts
 
@@ -132,9 +132,11 @@ def test_a_pattern_that_says_both_plates_corrects_its_one_alert() -> None:
     listed = hotlist("A?C123")
     old, new = Plate(listed), Plate(listed)
     (first,) = old.take(sighting("A8C123", 1))
-    assert old.take(sighting("A8C123", 2, "withdrawn", candidates=(Candidate("ABC123", 0.9),))) == []
+    (back,) = old.take(sighting("A8C123", 2, "withdrawn", candidates=(Candidate("ABC123", 0.9),)))
+    assert (back.alert_id, back.status, back.revision) == (first.alert_id, "withdrawn", 2)
     (corrected,) = new.take(sighting("ABC123", 3, former_plates=("A8C123",)))
     assert (corrected.alert_id, corrected.status, corrected.plate) == (first.alert_id, "raised", "ABC123")
+    assert corrected.revision > back.revision, "it holds, whichever of the two comes first"
     # and is taken back under the new plate, when the sighting is none any more
     (gone,) = new.take(sighting("ABC123", 4, "withdrawn", candidates=()))
     assert gone.status == "withdrawn"
@@ -242,3 +244,45 @@ def test_the_state_of_a_plate_counts_its_passes() -> None:
     assert (state.first_t, state.last_t) == (T + 1, T + 2000)
     assert plate.raw is not None
     assert len(plate.raw) < 4_000
+
+
+def test_an_open_pass_is_remembered_through_any_number_of_others() -> None:
+    plate = Plate(hotlist("ABC123"))
+    (raised,) = plate.take(sighting("ABC123", 1))
+    for number in range(2, 60):
+        assert len(plate.take(sighting("ABC123", 1, number=number))) == 1
+        plate.take(sighting("ABC123", 2, "final", number=number))
+    assert plate.take(sighting("ABC123", 2)) == [], "raised once"
+    assert plate.state.count == 59
+    (gone,) = plate.take(sighting("ABC123", 3, "withdrawn", candidates=()))
+    assert (gone.status, gone.alert_id) == ("withdrawn", raised.alert_id)
+    assert plate.state.count == 58
+
+
+def test_a_held_alert_is_remembered_through_any_number_of_others() -> None:
+    plate = Plate(hotlist("ABC123", cool_down_s=3600.0))
+    (first,) = plate.take(at(0, 1))
+    for number in range(2, 40):
+        assert plate.take(at(number / 2, number)) == []
+        plate.take(at(number / 2, number, 2, status="final"))
+    withdrawn, second = plate.take(at(0, 1, revision=2, status="withdrawn", candidates=()))
+    assert (withdrawn.alert_id, second.seen_at) == (first.alert_id, from_ms(T + 60_000)), "the earliest of all"
+
+
+def test_passes_that_will_not_change_any_more_are_forgotten() -> None:
+    hour = 3_600_000
+    plate = Plate(hotlist("ABC123"))
+    for number in range(1, 101):
+        plate.take(at(number, number), now_ms=T)
+    assert len(plate.state.passes) == 100, "open, all of them"
+    plate.take(at(200, 101), now_ms=T)
+    assert len(plate.state.passes) == 101, "by the cameras' clocks alone they are old"
+    plate.take(at(100, 102), now_ms=T + 2 * hour)
+    assert len(plate.state.passes) == 16
+
+
+def test_the_passes_of_a_plate_are_bounded() -> None:
+    plate = Plate(hotlist("ABC123"))
+    for number in range(1, 301):
+        plate.take(sighting("ABC123", 1, number=number))
+    assert len(plate.state.passes) == 256
