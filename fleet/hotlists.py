@@ -139,7 +139,7 @@ def make_entry(
     text = normalise_entry(entry)
     fields = {
         "hotlist_id": check_name(hotlist_id),
-        "entry": normalise_entry(re.sub(r"\*+", "*", f"*{text}*")) if partial else text,
+        "entry": normalise_entry(f"*{text}*") if partial else text,
         "priority": priority.lower(),
         "reason": reason,
         "owner": owner,
