@@ -8,6 +8,9 @@ READ_SCHEMA = 1
 
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Point = tuple[float, float]
+Symbol = Annotated[str, msgspec.Meta(max_length=1)]
+Symbols = Annotated[tuple[tuple[Symbol, float], ...], msgspec.Meta(min_length=1, max_length=8)]
+"""What one character may be, with probabilities: bounded, since a vote makes texts of them."""
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -29,7 +32,7 @@ class PlateRead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """x, y, width, height of the upright box around the plate."""
     corners: tuple[Point, Point, Point, Point]
     """Clockwise from the plate's own top left."""
-    char_probs: tuple[tuple[tuple[str, float], ...], ...] = ()
+    char_probs: tuple[Symbols, ...] = ()
     """Per character of `plate` the likeliest symbols with their probabilities, best first; the empty
     symbol stands for "no character here"."""
     candidates: tuple[Candidate, ...] = ()

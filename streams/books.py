@@ -119,6 +119,7 @@ class CameraBook:
         topic, limits = self._settings.topics.sightings, self._settings.tracker
         now_ms = self._clock.now_ms()
         camera = message = None
+        spoke = False
         applied: list[Record] = []
         for record in records:
             try:
@@ -126,8 +127,7 @@ class CameraBook:
             except SchemaError as error:
                 out.append(self._dead.letter(record, "bad_value", str(error)))
                 continue
-            if not isinstance(message, CloseTracks):
-                self._hear(key, now)
+            spoke = spoke or not isinstance(message, CloseTracks)
             camera = camera or self._load(key)
             _place(camera.state.hot, record.partition)
             try:
@@ -141,6 +141,8 @@ class CameraBook:
             applied.append(record)
             for sighting in told:
                 out.append(Outgoing(topic, sighting.plate.encode(), encode_json(sighting)))
+        if spoke:
+            self._hear(key, now)
         if message is None:
             return
         if isinstance(message, CloseTracks):

@@ -59,30 +59,14 @@ def worth_of(read: PlateRead) -> float:
     return quality(read.box[3], read.sharpness, read.legibility) * (0.1 + 0.9 * read.confidence)
 
 
-def _plain(probs: CharProbs) -> bool:
-    """True when each character has a few symbols, none of several characters: votes on such make any long plate."""
-    for options in probs:
-        if not 0 < len(options) <= _SYMBOLS:
-            return False
-        # no calls but this one: each read that is kept comes by
-        for symbol, _ in options:
-            if len(symbol) > 1:
-                return False
-    return True
-
-
-def _made_plain(probs: CharProbs) -> CharProbs:
-    """The likeliest symbols of each character; nothing when a character has none."""
-    kept = tuple(tuple(option for option in options if len(option[0]) <= 1)[:_SYMBOLS] for options in probs)
-    return kept if all(kept) else ()
-
-
 def look_of(frame: FrameReads, rank: int, text: str, t: int, worth: float) -> Look:
     """What is retained of read `rank` of a frame at `t`, epoch milliseconds; `text` is its plate, not empty."""
     read = frame.reads[rank]
     probs = read.char_probs if len(read.char_probs) == len(text) else ()
-    if not _plain(probs):
-        probs = _made_plain(probs)
+    for options in probs:
+        if len(options) > _SYMBOLS:
+            probs = tuple(options[:_SYMBOLS] for options in probs)
+            break
     said = Said(
         text,
         read.confidence,

@@ -21,7 +21,7 @@ from schemas.codec import (
 )
 from schemas.frame import FrameHeader
 from schemas.hotlist import HotlistEntry, normalise_entry
-from schemas.read import CloseTracks
+from schemas.read import CloseTracks, FrameReads, PlateRead
 from schemas.topics import FRAME_MAX_BYTES, TOPICS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -52,6 +52,25 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
 def test_reads_that_do_not_fit(data: bytes) -> None:
     with pytest.raises(SchemaError):
         decode_reads(data)
+
+
+@pytest.mark.parametrize(
+    "symbols", [(("X" * 1_700, 1.0),), (("AB", 0.9), ("A", 0.1)), (), tuple((sign, 0.1) for sign in "ABCDEFGHI")]
+)
+def test_a_character_is_one_of_a_few_symbols(symbols: tuple[tuple[str, float], ...]) -> None:
+    """Longer ones would vote plates of any length, whose neighbours on a hotlist take minutes to find."""
+    corners = ((0.0, 0.0), (9.0, 0.0), (9.0, 3.0), (0.0, 3.0))
+    read = PlateRead(
+        plate="KLM471", confidence=0.9, detection_confidence=0.9, box=(0.0, 0.0, 9.0, 3.0), corners=corners
+    )
+    frame = FrameReads(
+        camera_id="c", seq=1, captured_at=1, published_at=1, width=9, height=9, model_version="m", frame_partition=0,
+        frame_offset=0, frame_sha256="", reads=(read,),
+    )  # fmt: skip
+    assert decode_reads(encode_reads(frame)) == frame
+    odd = replace(frame, reads=(replace(read, char_probs=(symbols,) * 6),))
+    with pytest.raises(SchemaError, match="char_probs"):
+        decode_reads(encode_reads(odd))
 
 
 @given(

@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -294,22 +293,6 @@ def test_a_sighting_closed_by_silence_goes_on_when_the_camera_was_only_delayed()
     told += step(state, CloseTracks(camera_id="cam", seq=FAR, sent_at=0), 99, T0)[1]
     (final,) = fold(told)
     assert (final.frames, final.status) == (30, "final")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        (("X" * 1_700, 1.0),),
-        (("X" * 1_700, 0.99), ("A", 0.01)),
-        (("AB", 1.0),),
-        (),
-    ],
-)
-def test_what_a_reader_tells_of_a_character_is_at_most_one(options: tuple[tuple[str, float], ...]) -> None:
-    odd = msgspec.structs.replace(read("KLM471", 300, 300, 60), char_probs=(options,) * 6)
-    told = play([frame("cam", seq, T0 + 200 * seq, [odd]) for seq in (1, 2)])
-    for text in [s.plate for s in told] + [c.plate for s in told for c in s.candidates]:
-        assert len(text) <= 6
 
 
 def test_a_late_frame_joins_the_closed_sighting_it_belongs_to() -> None:
