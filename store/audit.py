@@ -10,11 +10,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
 from store.interface import Store, StoreRejected
+from store.migrate import TABLE as MIGRATIONS
 from store.sqltext import Token, first_word, tokens, words
 
 TABLE = "audit"
@@ -23,6 +24,8 @@ FIRST = "0" * 64
 MAX_STATEMENT = 20_000
 MAX_NAME = 128
 _NO_TABLE = (60, 16)
+_MIGRATION = 10
+"""That makes the table."""
 _AGAIN_S = 60.0
 _REMEMBERED = 1_000
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:")
@@ -89,8 +92,16 @@ def _text(text: str, most: int) -> str:
     return text[:most].encode("utf-8", "replace").decode().replace("\0", "")
 
 
-def check(entries: Iterable[Entry]) -> Verdict:
-    """Follow one chain, given in the order of its numbers."""
+@dataclass(frozen=True)
+class Noted:
+    """What was noted down of a chain at an earlier time."""
+
+    rows: int
+    head: str
+
+
+def check(entries: Iterable[Entry], noted: Noted | None = None) -> Verdict:
+    """Follow one chain, given in the order of its numbers; it must lead through what was noted."""
     last: Entry | None = None
     chain = ""
     for entry in entries:
@@ -103,21 +114,29 @@ def check(entries: Iterable[Entry]) -> Verdict:
             fault = f"row {entry.number} does not follow row {rows}"
         elif entry.hash != entry.digest():
             fault = f"row {entry.number} was changed"
+        elif noted and entry.number == noted.rows and entry.hash != noted.head:
+            fault = f"row {entry.number} is another than the one that was noted"
         if fault:
             return Verdict(chain, rows, head, fault)
         last = entry
-    return Verdict(chain, last.number, last.hash) if last else Verdict(chain, 0, FIRST)
+    rows, head = (last.number, last.hash) if last else (0, FIRST)
+    cut_off = f"rows {rows + 1} to {noted.rows} are cut off" if noted and rows < noted.rows else ""
+    return Verdict(chain, rows, head, cut_off)
 
 
-def verify(store: Store) -> list[Verdict]:
-    """Every chain of the store.
+def verify(store: Store, noted: Mapping[str, Noted] | None = None) -> list[Verdict]:
+    """Every chain of the store, and those that were noted.
 
     Raises:
         StoreError: the store does not answer, or has no audit yet.
     """
-    found = store.query(f"SELECT DISTINCT chain FROM {TABLE} ORDER BY chain")
+    known = noted or {}
+    found = {str(row["chain"]) for row in store.query(f"SELECT DISTINCT chain FROM {TABLE}")}
     sql = f"SELECT * FROM {TABLE} WHERE chain = {{chain:String}} ORDER BY number"
-    return [check(map(_entry, store.query(sql, {"chain": row["chain"]}))) for row in found]
+    return [
+        replace(check(map(_entry, store.query(sql, {"chain": chain})), known.get(chain)), chain=chain)
+        for chain in sorted(found | set(known))
+    ]
 
 
 def _entry(row: Mapping[str, object]) -> Entry:
@@ -140,10 +159,11 @@ class AuditLog:
         self._recent: dict[tuple[str, str, str], datetime] = {}
 
     def write(self, user: str, action: str, statement: str, reason: str = "") -> Entry | None:
-        """Add a row; None when the store has no audit table (it was not migrated).
+        """Add a row; None when the store has no audit table, since it was not migrated.
 
         Raises:
             StoreUnavailable: the row may be in or not; what it is about must not be done.
+            StoreRejected: the audit was taken away; the same.
         """
         with self._lock:
             return self._write(user, action, statement, reason)
@@ -179,11 +199,18 @@ class AuditLog:
             self._known = False  # until the store has said that it is in
             self._store.insert(TABLE, [asdict(entry)], token=f"{TABLE}/{entry.chain}/{entry.number}/{entry.hash}")
         except StoreRejected as error:
-            if error.code in _NO_TABLE:
+            if error.code in _NO_TABLE and not self._was_migrated():
                 return None
             raise
         self._last, self._known = entry, True
         return entry
+
+    def _was_migrated(self) -> bool:
+        """Whether the store has once had an audit: then it is missing since somebody took it away."""
+        if not self._store.query(f"EXISTS TABLE {MIGRATIONS}")[0]["result"]:
+            return False
+        sql = f"SELECT argMax(state, step) AS state FROM {MIGRATIONS} WHERE number = {_MIGRATION}"
+        return self._store.query(sql) == [{"state": "applied"}]
 
     def _newest(self) -> Entry | None:
         sql = f"SELECT * FROM {TABLE} WHERE chain = {{chain:String}} ORDER BY number DESC LIMIT 1"

@@ -17,7 +17,7 @@ _HARMLESS = words(
     MERGETREEPROJECTION MERGETREETEXTINDEX NULL NUMBERS NUMBERS_MT PRIMES PROMETHEUSQUERY PROMETHEUSQUERYRANGE
     TIMESERIESDATA TIMESERIESMETRICFAMILIES TIMESERIESMETRICS TIMESERIESSAMPLES TIMESERIESSELECTOR TIMESERIESTAGS
     VALUES VIEW VIEWEXPLAIN VIEWIFPERMITTED ZEROS ZEROS_MT
-    AGGREGATINGMERGETREE ALIAS BUFFER COALESCINGMERGETREE COLLAPSINGMERGETREE GRAPHITEMERGETREE JOIN LOG
+    AGGREGATINGMERGETREE BUFFER COALESCINGMERGETREE COLLAPSINGMERGETREE GRAPHITEMERGETREE JOIN LOG
     MATERIALIZEDVIEW MEMORY MERGETREE REPLACINGMERGETREE SET STRIPELOG SUMMINGMERGETREE TIMESERIES TINYLOG
     VERSIONEDCOLLAPSINGMERGETREE ATOMIC ORDINARY
     """
@@ -31,6 +31,16 @@ _ELSEWHERE = words(
     """
 )
 """What reaches outside and is in none of the engine's own lists: sources and layouts of dictionaries, disks, models."""
+_AUDIT = "AUDIT"
+_LOOKS = words("SELECT WITH FROM EXPLAIN SHOW EXISTS DESCRIBE DESC CHECK")
+_AUDIT_MIGRATIONS = (
+    "INSERT INTO AUDIT",
+    "INSERT INTO TABLE AUDIT",
+    "CREATE TABLE IF NOT EXISTS AUDIT ( NUMBER",
+    "ALTER TABLE AUDIT ADD COLUMN IF NOT EXISTS CHAIN LOWCARDINALITY ( STRING ) COMMENT 'Who keeps this chain' FIRST;",
+    "ALTER TABLE AUDIT DROP COLUMN IF EXISTS RESULT_ROWS;",
+)
+"""What may be done to the audit: adding to it, and its own migrations. A semicolon: the statement ends there."""
 _FILE_SETTINGS = words("FORMAT_SCHEMA FORMAT_TEMPLATE_ROW FORMAT_TEMPLATE_RESULTSET")
 """Settings whose value is a file that the engine reads."""
 _SYSTEM_ALLOWED = words("FLUSH START STOP SYNC RELOAD WAIT")
@@ -56,6 +66,8 @@ def refusal(sql: str, query_class: str, *, read_only: bool, sources: frozenset[s
         return 497, f"Not enough privileges. `{reaching}` reaches outside the store. (ACCESS_DENIED)"
     if any(token.text == "OUTFILE" for token in found):
         return 358, "INTO OUTFILE is not allowed. (INTO_OUTFILE_NOT_ALLOWED)"
+    if query_class != "READ_ONLY" and _spoils_audit(found):
+        return 497, "Not enough privileges. The audit can only be read and added to. (ACCESS_DENIED)"
     if read_only and query_class not in ("READ_ONLY", "UNKNOWN"):
         return 164, "Cannot execute query in readonly mode. (READONLY)"
     verb = first_word(sql)
@@ -92,6 +104,27 @@ def _reaching(found: Sequence[Token], sources: frozenset[str]) -> str:
             if _is_outward(named, sources):
                 return _name(named).lower()
     return ""
+
+
+def _spoils_audit(found: Sequence[Token]) -> bool:
+    """Whether a statement that changes something may change the audit, or the database that it lies in."""
+    names = [_name(token).strip() for token in found]
+    if not names or names[0] in _LOOKS:
+        return False
+    if names[:2] == ["CREATE", "VIEW"] or names[:4] == ["CREATE", "OR", "REPLACE", "VIEW"]:
+        # a view only reads, whatever it is called upon; it must not take the audit's name
+        found = found[: names.index("AS")] if "AS" in names else found
+        names = names[: len(found)]
+    if "IDENTIFIER" in names and names[names.index("IDENTIFIER") - 1] == ":":
+        return True
+    hidden = any(token.kind == "quoted" and token.text[0] != "'" and "\\" in token.text for token in found)
+    if names[0] in ("DROP", "TRUNCATE", "RENAME", "ALTER") and {"DATABASE", "ALL", "TABLES"} & set(names[1:2]):
+        return "DEFAULT" in names or names[0] == "TRUNCATE" or hidden
+    if _AUDIT not in names:
+        return hidden
+    said = " ".join(token.text if token.text[0] == "'" else name for token, name in zip(found, names, strict=True))
+    said = said.replace("DEFAULT . ", "").removesuffix(" ;") + ";"
+    return not any(said == one or (one[-1] != ";" and f"{said} ".startswith(f"{one} ")) for one in _AUDIT_MIGRATIONS)
 
 
 def _is_outward(token: Token, sources: frozenset[str]) -> bool:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import pytest
 from owner_process import OwnerProcess
 
-from store import Store, StoreRejected, migrate, open_store
-from store.audit import FIRST, AuditLog, Entry, check, is_search, link, verify
+from store import Store, StoreError, StoreRejected, migrate, open_store
+from store.audit import FIRST, AuditLog, Entry, Noted, check, is_search, link, verify
 from store.http import HttpStore
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -185,13 +185,63 @@ def test_the_owner_writes_a_search_down_with_user_and_reason(owner: OwnerProcess
     asking.close()
 
 
-def test_a_search_that_cannot_be_written_down_does_not_run(owner: OwnerProcess) -> None:
+def test_a_search_that_cannot_be_written_down_does_not_run(store: Store) -> None:
+    log = AuditLog(store, "c")
+    log.search("ann", "SELECT plate FROM last_seen", {})
+    store.execute("DROP TABLE audit")
+    for _ in range(3):
+        with pytest.raises(StoreError, match="audit"):
+            log.search("ann", "SELECT plate FROM vehicles", {})
+        with pytest.raises(StoreError, match="audit"):
+            AuditLog(store, "c").search("ann", "SELECT plate FROM vehicles", {})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "TRUNCATE TABLE audit",
+        "DROP TABLE audit",
+        "DROP TABLE default.audit",
+        "DETACH TABLE `audit`",
+        "RENAME TABLE audit TO other",
+        "ALTER TABLE audit DELETE WHERE 1",
+        "DELETE FROM audit WHERE 1",
+        "ALTER TABLE `a\\x75dit` DELETE WHERE 1",
+        "ALTER TABLE audit UPDATE user = 'x' WHERE 1",
+        "ALTER TABLE audit ADD COLUMN IF NOT EXISTS chain String, DELETE WHERE 1",
+        "ALTER TABLE audit MODIFY TTL at + INTERVAL 1 SECOND",
+        "CREATE OR REPLACE TABLE audit (a Int8) ENGINE = Memory",
+        "CREATE OR REPLACE VIEW audit AS SELECT 1",
+        "EXCHANGE TABLES audit AND dead_letters_raw",
+        "TRUNCATE ALL TABLES FROM default",
+        "TRUNCATE DATABASE default",
+        "DROP DATABASE default",
+        "CREATE TABLE other ENGINE = Alias('audit')",
+    ],
+)
+def test_nobody_takes_away_from_the_audit_through_the_owner(owner: OwnerProcess, sql: str) -> None:
     asking = HttpStore(owner.url)
-    asking.execute("RENAME TABLE audit TO audit_away")
-    try:
-        with pytest.raises(Exception, match="cannot be written to the audit"):
-            asking.query("SELECT plate FROM last_seen")
-    finally:
-        asking.execute("RENAME TABLE audit_away TO audit")
-    assert asking.query("SELECT plate FROM last_seen") == []
+    with pytest.raises(Exception, match="Not enough privileges"):
+        asking.execute(sql)
+    assert asking.query("SELECT count() > 0 AS kept FROM audit") == [{"kept": 1}]
+    asking.execute("CREATE OR REPLACE VIEW of_audit AS SELECT user FROM audit")
     asking.close()
+
+
+def test_what_was_noted_of_a_chain_shows_rows_cut_off() -> None:
+    made = chain_of(5)
+    noted = Noted(4, made[3].hash)
+    assert check(made, noted).fault == ""
+    assert check(made[:4], noted).fault == ""
+    assert check(made[:3], noted).fault == "rows 4 to 4 are cut off"
+    assert check([], noted).fault == "rows 1 to 4 are cut off"
+    assert check(made, Noted(4, FIRST)).fault == "row 4 is another than the one that was noted"
+
+
+def test_a_chain_that_is_gone_is_named(store: Store) -> None:
+    AuditLog(store, "c").write("ann", "search", "SELECT 1")
+    (whole,) = verify(store)
+    store.execute("TRUNCATE TABLE audit")
+    assert verify(store) == []
+    (gone,) = verify(store, {"c": Noted(whole.rows, whole.head)})
+    assert (gone.chain, gone.fault) == ("c", "rows 1 to 1 are cut off")
