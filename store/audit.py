@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -30,7 +30,12 @@ _AGAIN_S = 60.0
 _REMEMBERED = 1_000
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:")
 _ASKING = words("SELECT WITH FROM EXPLAIN")
-_NOT_OURS = words("SYSTEM INFORMATION_SCHEMA NUMBERS ONE ZEROS SCHEMA_MIGRATIONS")
+_MAKES_ROWS = words("NUMBERS NUMBERS_MT ZEROS ZEROS_MT GENERATE_SERIES GENERATESERIES GENERATERANDOM VALUES NULL VIEW")
+_ENDS_FROM = words(
+    "SELECT WHERE PREWHERE GROUP HAVING WINDOW QUALIFY ORDER LIMIT UNION EXCEPT INTERSECT SETTINGS FORMAT"
+)
+_IN = words("IN NOTIN GLOBALIN GLOBALNOTIN NULLIN NOTNULLIN GLOBALNULLIN GLOBALNOTNULLIN")
+_LOOKING_UP = ("JOINGET", "DICTGET", "DICTHAS")
 
 
 @dataclass(frozen=True)
@@ -219,15 +224,69 @@ class AuditLog:
 
 
 def is_search(sql: str) -> bool:
-    """Whether a statement answers rows of the store's own tables: it selects from anything but the engine's own."""
+    """Whether a statement may answer rows of the store's own tables: unless each of its sources is known to be the
+    engine's own. What is not understood is a search."""
     if first_word(sql) not in _ASKING:
         return False
     found = [token for token in tokens(sql) if token.kind != "space"]
-    return any(_names_rows(token, after) for token, after in pairwise(found))
+    named = [sql[token.start : token.end] if token.kind == "word" else token.text for token in found]
+    if any(word.upper() == "IDENTIFIER" and before == ":" for before, word in pairwise(named)):
+        return True
+    if any(token.kind == "word" and token.text.startswith(_LOOKING_UP) for token in found):
+        return True
+    return any(not _is_engines_own(named, at) for at in _sources(found)) or _looks_into_a_table(found)
 
 
-def _names_rows(token: Token, after: Token) -> bool:
-    if token.kind != "word" or token.text not in ("FROM", "JOIN") or after.text == "(":
-        return False
-    name = after.text.strip('`"').upper()
-    return after.kind in ("word", "quoted") and name not in _NOT_OURS
+def _sources(found: Sequence[Token]) -> Iterator[int]:
+    """Where names or brackets stand as a source: after FROM, JOIN, and the commas of a FROM clause."""
+    listing = [False]
+    for at, token in enumerate(found):
+        if token.text == "(":
+            listing.append(False)
+        elif token.text == ")":
+            listing = listing[:-1] or [False]
+        elif token.text in ("FROM", "JOIN") or (token.text == "," and listing[-1]):
+            listing[-1] = True
+            yield at + 1
+        elif token.text in _ENDS_FROM:
+            listing[-1] = False
+
+
+def _is_engines_own(named: Sequence[str], at: int) -> bool:
+    name, after, table, then = (*named[at : at + 4], "", "", "", "")[:4]
+    if name == "(":
+        return after.upper() in (*_ASKING, "(")  # its own sources are looked at
+    if after == "(":
+        return name.upper() in _MAKES_ROWS
+    if after == ".":
+        return (
+            name.strip('`"') in ("system", "information_schema", "INFORMATION_SCHEMA") and then != "." and bool(table)
+        )
+    return name == "schema_migrations"
+
+
+def _looks_into_a_table(found: Sequence[Token]) -> bool:
+    """Whether IN may be asked of a table: `x IN sightings`, `x IN (sightings)`, `in(x, sightings)`."""
+    for at, token in enumerate(found):
+        if token.kind != "word" or not token.text.removesuffix("IGNORESET").endswith("IN") or at + 1 == len(found):
+            continue
+        if found[at + 1].text != "(":
+            if token.text == "IN" and found[at + 1].text[0] not in "'[{" and not found[at + 1].text.isdigit():
+                return True
+            continue
+        if token.text.removesuffix("IGNORESET") in _IN and _has_bare_name(found, at + 1):
+            return True
+    return False
+
+
+def _has_bare_name(found: Sequence[Token], opens: int) -> bool:
+    """Whether a name that is no function's stands in a bracket, its questions apart."""
+    depth = 0
+    for token, after in pairwise(found[opens:]):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 or token.text in _ASKING:
+            return False
+        is_name = token.kind == "word" or token.text[0] in '`"'
+        if is_name and after.text != "(" and token.text not in ("NULL", "TRUE", "FALSE", "AS"):
+            return True
+    return False
