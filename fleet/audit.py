@@ -18,7 +18,7 @@ from fleet.running import find_store
 from fleet.settings import Settings, load_settings
 from fleet.terminal import out, print_json, user
 from store import Store, StoreRejected, open_store
-from store.audit import AuditLog, Entry, Noted, is_search, verify
+from store.audit import AuditLog, Entry, Head, is_search, verify
 from store.embedded import EmbeddedStore
 from store.http import HttpStore
 from store.owner import AUDIT_CHAIN
@@ -105,9 +105,9 @@ def verify_(noted: tuple[str, ...], as_json: bool) -> None:
         )
 
 
-def _noted(text: str) -> tuple[str, Noted]:
+def _noted(text: str) -> tuple[str, Head]:
     chain, _, rest = text.rpartition("=")
     rows, _, head = rest.partition(":")
     if not chain or not rows.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", head):
         raise CommandError(f"--expect {text}: want CHAIN=ROWS:HASH, as platefleet audit verify prints it")
-    return chain, Noted(int(rows), head)
+    return chain, Head(int(rows), head)

@@ -19,6 +19,7 @@ from store.migrate import TABLE as MIGRATIONS
 from store.sqltext import Token, first_word, tokens, words
 
 TABLE = "audit"
+HEADS = "audit_heads"
 FIRST = "0" * 64
 """Stands for the hash before a chain's first row."""
 MAX_STATEMENT = 20_000
@@ -63,6 +64,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Head:
+    """Where a chain ends, or ended when it was noted down."""
+
+    rows: int
+    head: str
+    """Hash of the last row."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What is known of one chain."""
 
@@ -75,20 +85,18 @@ class Verdict:
     """Empty: the chain is whole."""
 
 
-def link(
-    previous: Entry | None, chain: str, at: datetime, user: str, action: str, statement: str, reason: str
-) -> Entry:
-    """The row that follows `previous` (None: the first of `chain`)."""
+def link(previous: Head | None, chain: str, at: datetime, user: str, action: str, statement: str, reason: str) -> Entry:
+    """The row that follows the end `previous` (None: the first of `chain`)."""
     whole = at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
     bare = Entry(
         chain=chain,
-        number=previous.number + 1 if previous else 1,
+        number=previous.rows + 1 if previous else 1,
         at=whole,
         user=_text(user, MAX_NAME),
         action=action,
         statement=_text(statement, MAX_STATEMENT),
         reason=_text(reason, MAX_STATEMENT),
-        previous_hash=previous.hash if previous else FIRST,
+        previous_hash=previous.head if previous else FIRST,
     )
     return Entry(**(asdict(bare) | {"hash": bare.digest()}))
 
@@ -97,15 +105,7 @@ def _text(text: str, most: int) -> str:
     return text[:most].encode("utf-8", "replace").decode().replace("\0", "")
 
 
-@dataclass(frozen=True)
-class Noted:
-    """What was noted down of a chain at an earlier time."""
-
-    rows: int
-    head: str
-
-
-def check(entries: Iterable[Entry], noted: Noted | None = None) -> Verdict:
+def check(entries: Iterable[Entry], noted: Head | None = None) -> Verdict:
     """Follow one chain, given in the order of its numbers; it must lead through what was noted."""
     last: Entry | None = None
     chain = ""
@@ -129,7 +129,7 @@ def check(entries: Iterable[Entry], noted: Noted | None = None) -> Verdict:
     return Verdict(chain, rows, head, cut_off)
 
 
-def verify(store: Store, noted: Mapping[str, Noted] | None = None) -> list[Verdict]:
+def verify(store: Store, noted: Mapping[str, Head] | None = None) -> list[Verdict]:
     """Every chain of the store, and those that were noted.
 
     Raises:
@@ -159,7 +159,7 @@ class AuditLog:
     def __init__(self, store: Store, chain: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._store, self._chain, self._now = store, chain, now
         self._lock = threading.Lock()
-        self._last: Entry | None = None
+        self._last: Head | None = None
         self._known = False
         self._recent: dict[tuple[str, str, str], datetime] = {}
 
@@ -198,7 +198,7 @@ class AuditLog:
     def _write(self, user: str, action: str, statement: str, reason: str) -> Entry | None:
         try:
             if not self._known:
-                self._last = self._newest()
+                self._last = self._end()
                 self._known = True
             entry = link(self._last, self._chain, self._now(), user, action, statement, reason)
             self._known = False  # until the store has said that it is in
@@ -207,7 +207,7 @@ class AuditLog:
             if error.code in _NO_TABLE and not self._was_migrated():
                 return None
             raise
-        self._last, self._known = entry, True
+        self._last, self._known = Head(entry.number, entry.hash), True
         return entry
 
     def _was_migrated(self) -> bool:
@@ -217,10 +217,9 @@ class AuditLog:
         sql = f"SELECT argMax(state, step) AS state FROM {MIGRATIONS} WHERE number = {_MIGRATION}"
         return self._store.query(sql) == [{"state": "applied"}]
 
-    def _newest(self) -> Entry | None:
-        sql = f"SELECT * FROM {TABLE} WHERE chain = {{chain:String}} ORDER BY number DESC LIMIT 1"
-        found = self._store.query(sql, {"chain": self._chain})
-        return _entry(found[0]) if found else None
+    def _end(self) -> Head | None:
+        found = self._store.query(f"SELECT * FROM {HEADS} WHERE chain = {{chain:String}}", {"chain": self._chain})
+        return Head(int(str(found[0]["rows"])), str(found[0]["head"])) if found else None
 
 
 def is_search(sql: str) -> bool:

@@ -12,17 +12,21 @@ import pytest
 from owner_process import OwnerProcess
 
 from store import Store, StoreError, StoreRejected, migrate, open_store
-from store.audit import FIRST, AuditLog, Entry, Noted, check, is_search, link, verify
+from store.audit import FIRST, AuditLog, Entry, Head, check, is_search, link, verify
 from store.http import HttpStore
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+
+
+def end(entry: Entry) -> Head:
+    return Head(entry.number, entry.hash)
 
 
 def chain_of(count: int) -> list[Entry]:
     made: list[Entry] = []
     for number in range(count):
         at = T0 + timedelta(seconds=number)
-        made.append(link(made[-1] if made else None, "c", at, "ann", "search", f"SELECT {number}", "case 7"))
+        made.append(link(end(made[-1]) if made else None, "c", at, "ann", "search", f"SELECT {number}", "case 7"))
     return made
 
 
@@ -66,7 +70,8 @@ def test_rows_left_out_and_put_in() -> None:
     assert check([made[0], *made[2:]]).fault == "row 2 is missing"
     assert check(made[1:]).fault == "row 1 is missing"
     assert (
-        check([*made[:3], link(made[1], "c", T0, "eve", "search", "x", ""), *made[3:]]).fault == "row 3 is there twice"
+        check([*made[:3], link(end(made[1]), "c", T0, "eve", "search", "x", ""), *made[3:]]).fault
+        == "row 3 is there twice"
     )
 
 
@@ -252,12 +257,12 @@ def test_nobody_takes_away_from_the_audit_through_the_owner(owner: OwnerProcess,
 
 def test_what_was_noted_of_a_chain_shows_rows_cut_off() -> None:
     made = chain_of(5)
-    noted = Noted(4, made[3].hash)
+    noted = Head(4, made[3].hash)
     assert check(made, noted).fault == ""
     assert check(made[:4], noted).fault == ""
     assert check(made[:3], noted).fault == "rows 4 to 4 are cut off"
     assert check([], noted).fault == "rows 1 to 4 are cut off"
-    assert check(made, Noted(4, FIRST)).fault == "row 4 is another than the one that was noted"
+    assert check(made, Head(4, FIRST)).fault == "row 4 is another than the one that was noted"
 
 
 def test_a_chain_that_is_gone_is_named(store: Store) -> None:
@@ -265,5 +270,5 @@ def test_a_chain_that_is_gone_is_named(store: Store) -> None:
     (whole,) = verify(store)
     store.execute("TRUNCATE TABLE audit")
     assert verify(store) == []
-    (gone,) = verify(store, {"c": Noted(whole.rows, whole.head)})
+    (gone,) = verify(store, {"c": Head(whole.rows, whole.head)})
     assert (gone.chain, gone.fault) == ("c", "rows 1 to 1 are cut off")

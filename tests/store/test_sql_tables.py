@@ -210,7 +210,7 @@ def test_the_names_that_are_promised(store: Store) -> None:
 
 def needing_users() -> list[Migration]:
     found = [one for one in load() if one.needs]
-    assert [one.name for one in found] == ["roles", "analysts_read_views", "analysts_read_alerts"]
+    assert [one.name for one in found] == ["roles", "analysts_read_views", "analysts_read_alerts", "analysts_search"]
     return found
 
 
@@ -234,6 +234,28 @@ def test_every_table_that_is_granted_exists(store: Store) -> None:
         granted = {match for said in one.statements for match in re.findall(r" ON (\w+) (?:TO|FROM) ", said.text)}
         assert granted
         assert granted <= tables
+
+
+def test_analysts_and_admins_are_given_what_they_need_and_no_more() -> None:
+    """Read off the statements: no server of today is at hand."""
+    said = "\n".join(statement.text for one in needing_users() for statement in one.statements)
+    newest_profile = said[said.rindex("analyst_limits") :].split("TO analyst")[0]
+    assert "readonly" not in newest_profile, "who searches writes to the audit"
+    assert said.rindex("REVOKE SELECT ON audit FROM analyst") > said.rindex("GRANT SELECT, INSERT ON audit TO analyst")
+    assert "GRANT SELECT ON audit_heads TO analyst" in said
+    assert said.rindex("GRANT SELECT ON camera_states TO analyst") > said.rindex("SELECT ON camera_states FROM analyst")
+    assert said.rindex("REVOKE analyst FROM admin") > said.rindex("GRANT analyst, ingest, auditor TO admin")
+
+
+def test_every_view_of_analysts_is_read_with_its_maker_s_rights() -> None:
+    """Also when a later migration made it anew."""
+    ordered = [statement.text for one in load() for statement in one.statements]
+    for at, text in enumerate(ordered):
+        made = re.match(r"CREATE (?:OR REPLACE )?VIEW (?:IF NOT EXISTS )?(\w+)", text)
+        granted = made and any(re.search(rf"SELECT ON {made[1]} TO analyst", one) for one in ordered)
+        if made and granted:
+            later = [one for one in ordered[at:] if one.startswith(f"ALTER TABLE {made[1]} MODIFY DEFINER")]
+            assert later, made[1]
 
 
 def test_views_that_are_read_with_their_maker_s_rights_read_as_little(store: Store) -> None:

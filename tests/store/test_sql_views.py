@@ -31,9 +31,7 @@ def seen(number: int, plate: str, seconds: float, metres: float = 0.0, **changes
     at = T0 + timedelta(seconds=seconds)
     made = sighting(number, plate=plate, at=at, lat=52.5 + metres * METRES, **changes)
     trail = tuple(msgspec.structs.replace(point, lat=52.5 + metres * METRES) for point in made.trail)
-    return msgspec.structs.replace(
-        made, trail=trail, evidence=msgspec.structs.replace(made.evidence, captured_at=at)
-    )
+    return msgspec.structs.replace(made, trail=trail, evidence=msgspec.structs.replace(made.evidence, captured_at=at))
 
 
 def put(store: Store, *messages: Sighting) -> None:
