@@ -59,6 +59,8 @@ def period(begin: datetime = T0, days: float = 1.0) -> str:
         ("ABX2", "AB_2", False),
         ("AB\\2", "AB\\2", True),
         ("", "*", True),
+        ("abx12", "AB?12", False),
+        ("AB X12", "AB?12", False),
     ],
 )
 def test_plate_like(store: Store, plate: str, pattern: str, matches: bool) -> None:
