@@ -276,6 +276,22 @@ def test_views_that_are_read_with_their_maker_s_rights_read_as_little(store: Sto
     ]
 
 
+def test_views_say_what_their_columns_are(tmp_path: Path) -> None:
+    """Also after the store was opened again."""
+    for _ in range(2):
+        opened = open_store(f"chdb://{tmp_path}/said")
+        migrate(opened)
+        sql = (
+            "SELECT table, countIf(comment != '') AS said FROM system.columns "
+            "WHERE table IN {t:Array(String)} GROUP BY table"
+        )
+        views = ["sightings", "sightings_by_time", "encounters", "vehicles", "camera_health"]
+        found = {row["table"]: int(str(row["said"])) for row in opened.query(sql, {"t": views})}
+        assert found.keys() == set(views)
+        assert min(found.values()) >= 10
+        opened.close()
+
+
 def test_every_migration_goes_back(store: Store) -> None:
     with pytest.raises(MigrationError, match="newest applied migration is"):
         revert(store, 1)
