@@ -118,7 +118,9 @@ def _spoils_audit(found: Sequence[Token]) -> bool:
     if "IDENTIFIER" in names and names[names.index("IDENTIFIER") - 1] == ":":
         return True
     hidden = any(token.kind == "quoted" and token.text[0] != "'" and "\\" in token.text for token in found)
-    if names[0] in ("DROP", "TRUNCATE", "RENAME", "ALTER") and {"DATABASE", "ALL", "TABLES"} & set(names[1:2]):
+    if names[0] in ("DROP", "TRUNCATE", "RENAME", "ALTER") and {"DATABASE", "SCHEMA", "ALL", "TABLES"} & set(
+        names[1:2]
+    ):
         return "DEFAULT" in names or names[0] == "TRUNCATE" or hidden
     if _AUDIT not in names:
         return hidden
