@@ -5,6 +5,7 @@ server, this process does, before it asks; programs of one user on one host take
 """
 
 import fcntl
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from fleet.running import find_store
 from fleet.settings import Settings, load_settings
 from fleet.terminal import out, print_json, user
 from store import Store, StoreRejected, open_store
-from store.audit import AuditLog, Entry, is_search, verify
+from store.audit import AuditLog, Entry, Head, is_search, verify
 from store.embedded import EmbeddedStore
 from store.http import HttpStore
 from store.owner import AUDIT_CHAIN
@@ -68,16 +69,22 @@ def audit() -> None:
 
 
 @audit.command("verify")
+@click.option(
+    "--expect", "noted", multiple=True, metavar="CHAIN=ROWS:HASH", help="What an earlier run said of a chain."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify_(as_json: bool) -> None:
+def verify_(noted: tuple[str, ...], as_json: bool) -> None:
     """Check every chain of the audit: a row that was changed, left out or put in is named.
 
-    Rows that were cut off at the end show only in the number of rows and the newest hash: keep those elsewhere.
+    Rows that were cut off at the end, and chains that are gone, show only against what was noted before: keep what
+    this prints elsewhere and give it to --expect.
     """
+    expected = dict(map(_noted, noted))
     settings = load_settings()
     with closing(open_store(find_store(settings), threads=settings.threads, asked_by=user())) as store:
         try:
-            found = verify(store)
+            found = verify(store, expected)
+            in_use = bool(found) or bool(store.query("SELECT 1 FROM sightings_raw LIMIT 1"))
         except StoreRejected as error:
             raise CommandError(f"the audit cannot be read: {error} (run: platefleet migrate)") from error
     if as_json:
@@ -85,10 +92,22 @@ def verify_(as_json: bool) -> None:
             print_json({"chain": one.chain, "rows": one.rows, "head": one.head, "fault": one.fault})
     else:
         # a hash that is cut off is of no use
-        table = Table("chain", "rows", Column("newest hash", overflow="fold"), "state")
+        table = Table("chain", "state", Column("to be noted elsewhere, for --expect", overflow="fold"))
         for one in found:
-            table.add_row(one.chain, str(one.rows), one.head, one.fault or "whole")
+            table.add_row(one.chain, one.fault or "whole", f"{one.chain}={one.rows}:{one.head}")
         out.print(table)
     broken = [f"{one.chain}: {one.fault}" for one in found if one.fault]
     if broken:
         raise CommandError(f"the audit is broken: {'; '.join(broken)}")
+    if not found and in_use:
+        raise CommandError(
+            "the audit is empty though the store holds sightings: nobody has searched yet, or it was emptied"
+        )
+
+
+def _noted(text: str) -> tuple[str, Head]:
+    chain, _, rest = text.rpartition("=")
+    rows, _, head = rest.partition(":")
+    if not chain or not rows.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", head):
+        raise CommandError(f"--expect {text}: want CHAIN=ROWS:HASH, as platefleet audit verify prints it")
+    return chain, Head(int(rows), head)

@@ -14,6 +14,7 @@ from typing import Any
 from store import native
 from store.column_types import ColumnTypes
 from store.columns import check_rows
+from store.guard import outward
 from store.interface import (
     Parameters,
     Row,
@@ -59,6 +60,9 @@ class Engine:
 
             self._connect: Callable[[str], Any] = _chdb.connect  # type: ignore[attr-defined]
             self._anchor = self._connect(self._url)
+            _take_files_away(self._anchor)
+            self.sources = outward(_names_of_sources(self._anchor))
+            """Table functions and engines that reach outside the store."""
         except (RuntimeError, ImportError) as error:
             self._lock.close()
             words = " ".join(str(error).split())
@@ -79,6 +83,23 @@ class Engine:
         if not self._lock.closed:
             self._anchor.close()
             self._lock.close()
+
+
+def _take_files_away(connection: Any) -> None:
+    """chDB's own `default` shows every file that this process may read as a table, beside the store's tables: put the
+    plain database, which lies within it, in its place. The folder stays as chDB itself would open it."""
+    asked = "SELECT uuid FROM system.databases WHERE name = 'default' AND engine = 'Overlay'"
+    uuid = connection.query(asked, "TSVRaw").bytes().decode().strip()
+    if uuid:
+        connection.query("DETACH DATABASE default", "Null")
+        connection.query(f"ATTACH DATABASE default UUID '{uuid}' ENGINE = Atomic", "Null")
+
+
+def _names_of_sources(connection: Any) -> list[str]:
+    asked = " UNION ALL ".join(
+        f"SELECT name FROM system.{table}" for table in ("table_functions", "table_engines", "database_engines")
+    )
+    return str(connection.query(asked, "TSVRaw").bytes().decode()).split()
 
 
 def _lock_folder(path: Path) -> Any:

@@ -90,22 +90,23 @@ def forget(store: Store, plate: str, *, hotlist: bool = False) -> Report:
         StoreError: some tables may be done; the same call goes on.
     """
     passes = _passes(store, plate)
-    text = _quoted(plate)
-    said = f"position(payload, {text}) > 0 OR position(message_key, {text}) > 0"
+    wanted = _hash(store, plate)
+    is_plate = f"sipHash128(plate) = {wanted}"
     ids = f"sighting_id IN ({', '.join(_quoted(one.sighting_id) for one in passes)})" if passes else "0"
     # the sightings go last: they say which reads, crops and alerts belong to the plate
     deleted = [_reads(store, plate, passes)]
     deleted += [
-        _delete(store, "crops_raw", "crops", f"plate = {text} OR {ids}"),
-        _delete(store, "alerts_raw", "alerts", f"plate = {text} OR entry = {text} OR {ids}"),
-        _delete(store, "dead_letters_raw", "dead letters", said),
+        _delete(store, "crops_raw", "crops", f"{is_plate} OR {ids}"),
+        _delete(store, "alerts_raw", "alerts", f"{is_plate} OR sipHash128(entry) = {wanted} OR {ids}"),
+        _dead_letters(store, plate),
     ]
     for table in _DAYS:
-        deleted.append(_strike_out(store, table, text))
-        deleted.append(_delete(store, table, "sightings", f"plate = {text} OR {ids}"))
-    deleted.append(_delete(store, "plates", "plates", f"plate = {text}"))
+        deleted.append(_strike_out(store, table, wanted))
+        deleted.append(_delete(store, table, "sightings", f"{is_plate} OR {ids}"))
+    deleted.append(_delete(store, "plates", "plates", is_plate))
     if hotlist:
-        named = f"entry = {text} OR plate = {text} OR position(message, {_quoted(json.dumps(plate))}) > 0"
+        said = _hashes(store, "hotlist_raw", "message", "position(message, {text:String}) > 0", json.dumps(plate))
+        named = f"{is_plate} OR sipHash128(entry) = {wanted} OR {said}"
         deleted.append(_delete(store, "hotlist_raw", "hotlist entries and wrong hits", named))
     return Report(plate, tuple(deleted), _hotlist(store, plate), _audit_rows(store, plate))
 
@@ -121,19 +122,43 @@ def _passes(store: Store, plate: str) -> list[_Pass]:
 
 
 def _reads(store: Store, plate: str, passes: Sequence[_Pass]) -> Deleted:
-    text = _quoted(plate)
-    mine = f"plate = {text} OR has(candidates.plate, {text})"
+    wanted = _hash(store, plate)
+    mine = f"sipHash128(plate) = {wanted} OR arrayExists(c -> sipHash128(c) = {wanted}, candidates.plate)"
     found = left = 0
     for start in range(0, max(len(passes), 1), _SPANS):
         spans = ", ".join(
             f"({_quoted(one.camera_id)}, {_moment(one.first_seen)}, {_moment(one.last_seen)})"
             for one in passes[start : start + _SPANS]
         )
-        near = f"plate != '' AND editDistance(plate, {text}) <= {MISREAD}"
-        inside = f"arrayExists(p -> camera_id = p.1 AND captured_at BETWEEN p.2 AND p.3, [{spans}])"
-        done = _delete(store, "reads_raw", "reads", f"{mine} OR ({near} AND {inside})" if spans else mine)
+        inside = f"arrayExists(p -> camera_id = p.1 AND captured_at BETWEEN p.2 AND p.3, [{spans}])" if spans else "0"
+        near = f"plate != '' AND editDistance(plate, {{text:String}}) <= {MISREAD} AND {inside}"
+        misread = f"{_hashes(store, 'reads_raw', 'plate', near, plate)} AND {inside}"
+        done = _delete(store, "reads_raw", "reads", f"{mine} OR ({misread})")
         found, left = found + done.rows, left + done.left
     return Deleted("reads_raw", "reads", found, left)
+
+
+def _dead_letters(store: Store, plate: str) -> Deleted:
+    said = "position(payload, {text:String}) > 0 OR position(message_key, {text:String}) > 0"
+    rows = store.query(f"SELECT DISTINCT dead_id FROM dead_letters_raw WHERE {said}", {"text": plate})
+    found = left = 0
+    for start in range(0, len(rows), _SPANS):
+        ids = ", ".join(_quoted(str(row["dead_id"])) for row in rows[start : start + _SPANS])
+        done = _delete(store, "dead_letters_raw", "dead letters", f"dead_id IN ({ids})")
+        found, left = found + done.rows, left + done.left
+    return Deleted("dead_letters_raw", "dead letters", found, left)
+
+
+def _hash(store: Store, text: str) -> str:
+    """What stands for `text` in a condition: the store keeps the words of its newest mutations, on disk, too."""
+    return f"unhex('{store.query('SELECT hex(sipHash128({text:String})) AS h', {'text': text})[0]['h']}')"
+
+
+def _hashes(store: Store, table: str, column: str, condition: str, text: str) -> str:
+    """A condition that holds for the values of `column` which `condition` finds, by their hashes."""
+    sql = f"SELECT DISTINCT hex(sipHash128({column})) AS h FROM {table} WHERE {condition}"
+    found = ", ".join(f"unhex('{row['h']}')" for row in store.query(sql, {"text": text}))
+    return f"sipHash128({column}) IN ({found})" if found else "0"
 
 
 def _delete(store: Store, table: str, what: str, condition: str) -> Deleted:
@@ -143,14 +168,15 @@ def _delete(store: Store, table: str, what: str, condition: str) -> Deleted:
     return Deleted(table, what, found, _count(store, table, condition) if found else 0)
 
 
-def _strike_out(store: Store, table: str, text: str) -> Deleted:
-    """Take the text out of what is said of other vehicles."""
-    condition = f"plate != {text} AND (has(candidates.plate, {text}) OR has(former_plates, {text}))"
+def _strike_out(store: Store, table: str, wanted: str) -> Deleted:
+    """Take the text, of which `wanted` is the hash, out of what is said of other vehicles."""
+    said = f"arrayExists(c -> sipHash128(c) = {wanted}, arrayConcat(candidates.plate, former_plates))"
+    condition = f"sipHash128(plate) != {wanted} AND {said}"
     found = _count(store, table, condition)
     if found:
         store.execute(
-            f"ALTER TABLE {table} UPDATE candidates = arrayFilter(c -> c.plate != {text}, candidates), "
-            f"former_plates = arrayFilter(p -> p != {text}, former_plates) "
+            f"ALTER TABLE {table} UPDATE candidates = arrayFilter(c -> sipHash128(c.plate) != {wanted}, candidates), "
+            f"former_plates = arrayFilter(p -> sipHash128(p) != {wanted}, former_plates) "
             f"WHERE {condition} SETTINGS mutations_sync = 2"
         )
     left = _count(store, table, condition) if found else 0

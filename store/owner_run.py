@@ -16,7 +16,7 @@ from uuid import uuid4
 from store.audit import AuditLog, is_search
 from store.embedded import Engine, literal
 from store.encodings import chunks
-from store.guard import refusal
+from store.guard import reads_file, refusal
 from store.interface import StoreError, error_code
 from store.owner_formats import STREAMABLE
 from store.owner_request import HEAD_BYTES, MAX_QUERY_BYTES, HttpQuery, RequestError
@@ -253,7 +253,7 @@ class Run:
             raise RequestError(62, "Syntax error (Multi-statements are not allowed). (SYNTAX_ERROR)")
         query_class = str(verdict["query_class"].name)
         read_only = query.read_only or query.settings.get("readonly", "0") in ("1", "2")
-        refused = refusal(sql, query_class, read_only=read_only)
+        refused = refusal(sql, query_class, read_only=read_only, sources=self._engine.sources)
         if refused is not None:
             code, words = refused
             if code == 164 and query.read_only:
@@ -273,6 +273,8 @@ class Run:
         for name, value in settings.items():
             if not name.isidentifier():
                 raise RequestError(115, f"Unknown setting '{name}'. (UNKNOWN_SETTING)")
+            if reads_file(name):
+                raise RequestError(497, f"Not enough privileges. `{name}` reaches outside the store. (ACCESS_DENIED)")
             self._remember("SET", name)
             self._connection.query(f"SET {name} = {literal(value)}", "Null")
         level = self._query.settings.get("readonly", "0")

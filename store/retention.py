@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from store.interface import Store, StoreRejected
 
 _FOREVER = 0
-_NO_HIT = "sighting_id NOT IN (SELECT sighting_id FROM {database}.alerts WHERE status = 'raised')"
+_NO_HIT = "{key} NOT IN (SELECT {key} FROM {database}.alerts WHERE status = 'raised')"
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,14 @@ class _Table:
     column: str
     kind: str
     hit: str = ""
+    key: str = "sighting_id"
+    """By which an alert belongs to a row."""
 
 
 _TABLES = (
     _Table("sightings_raw", "opened_at", "sightings", "hits"),
     _Table("sightings_time_raw", "opened_at", "sightings", "hits"),
+    _Table("plates", "last_seen", "sightings", "hits", "plate"),
     _Table("crops_raw", "opened_at", "crops", "hit_crops"),
     _Table("reads_raw", "captured_at", "reads"),
     _Table("alerts_raw", "seen_at", "alerts"),
@@ -104,13 +107,10 @@ def _wanted(retention: Retention, database: str) -> dict[str, str]:
         if hit == days:
             found[table.name] = plain.format(days) if days else ""
             continue
-        rules = [f"{plain.format(days)} DELETE WHERE {_NO_HIT.format(database=database)}"]
+        rules = [f"{plain.format(days)} DELETE WHERE {_NO_HIT.format(key=table.key, database=database)}"]
         if hit:
             rules.append(plain.format(hit))
         found[table.name] = ", ".join(rules)
-    # a plate stays as long as any sighting of it may
-    longest = 0 if not retention.hits else max(retention.sightings, retention.hits)
-    found["plates"] = f"toDateTime(last_seen) + toIntervalDay({longest})" if longest else ""
     return found
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+|--[^\n]*|\#(?:\ |!)[^\n]*|/\*.*?\*/)
-  | (?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
-  | (?P<word>[A-Za-z_]\w*)
+  | (?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`
+      | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+  | (?P<word>[A-Za-z_][\w$]*)
   | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,

@@ -66,6 +66,28 @@ def test_a_query_is_in_the_audit_and_a_change_of_the_audit_shows(data_dir: Path)
         store.execute("ALTER TABLE audit UPDATE reason = 'case 7' WHERE number = 1 SETTINGS mutations_sync = 2")
 
 
+def test_a_fresh_audit_is_whole_and_an_emptied_one_is_not(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as store:
+        migrate(store)
+    assert run(tmp_path, "audit", "verify").returncode == 0, "nothing to search for yet"
+    with closing(opened(tmp_path)) as store:
+        fill(store)
+    assert run(tmp_path, "query", "SELECT count() FROM sightings").returncode == 0
+    said = json.loads(run(tmp_path, "audit", "verify", "--json").stdout)
+    noted = f"{said['chain']}={said['rows']}:{said['head']}"
+    assert run(tmp_path, "audit", "verify", "--expect", noted).returncode == 0
+    with closing(opened(tmp_path)) as store:
+        store.execute("TRUNCATE TABLE audit")
+    for arguments, words in (
+        ((), "the audit is empty"),
+        (("--expect", noted), "rows 1 to 1 are cut off"),
+        (("--expect", "embedded"), "want CHAIN=ROWS:HASH"),
+    ):
+        done = run(tmp_path, "audit", "verify", *arguments)
+        assert done.returncode == 1
+        assert words in " ".join(done.stderr.split())
+
+
 def test_forget_deletes_reports_and_is_in_the_audit(data_dir: Path) -> None:
     done = run(data_dir, "forget", "--plate", "muc-7788", "--reason", "the owner asked", "--yes", "--json")
     assert done.returncode == 0, done.stderr

@@ -11,18 +11,22 @@ from urllib.parse import urlencode
 import pytest
 from owner_process import OwnerProcess
 
-from store import Store, StoreRejected, migrate, open_store
-from store.audit import FIRST, AuditLog, Entry, check, is_search, link, verify
+from store import Store, StoreError, StoreRejected, migrate, open_store
+from store.audit import FIRST, AuditLog, Entry, Head, check, is_search, link, verify
 from store.http import HttpStore
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+
+
+def end(entry: Entry) -> Head:
+    return Head(entry.number, entry.hash)
 
 
 def chain_of(count: int) -> list[Entry]:
     made: list[Entry] = []
     for number in range(count):
         at = T0 + timedelta(seconds=number)
-        made.append(link(made[-1] if made else None, "c", at, "ann", "search", f"SELECT {number}", "case 7"))
+        made.append(link(end(made[-1]) if made else None, "c", at, "ann", "search", f"SELECT {number}", "case 7"))
     return made
 
 
@@ -66,7 +70,8 @@ def test_rows_left_out_and_put_in() -> None:
     assert check([made[0], *made[2:]]).fault == "row 2 is missing"
     assert check(made[1:]).fault == "row 1 is missing"
     assert (
-        check([*made[:3], link(made[1], "c", T0, "eve", "search", "x", ""), *made[3:]]).fault == "row 3 is there twice"
+        check([*made[:3], link(end(made[1]), "c", T0, "eve", "search", "x", ""), *made[3:]]).fault
+        == "row 3 is there twice"
     )
 
 
@@ -86,6 +91,28 @@ def test_rows_left_out_and_put_in() -> None:
         ("SELECT number FROM numbers(3)", False),
         ("SELECT count() FROM (SELECT 1)", False),
         ("SELECT count() FROM (SELECT plate FROM reads)", True),
+        ("SELECT count() FROM system.one, sightings", True),
+        ("SELECT count() FROM numbers(1) AS n, sightings", True),
+        ("SELECT count() FROM system.one AS o JOIN system.one AS p USING dummy", False),
+        ("SELECT count() FROM (SELECT 1), sightings", True),
+        ("SELECT count() FROM {t:Identifier}", True),
+        ("SELECT * FROM SYSTEM", True),
+        ("SELECT * FROM SYSTEM.one", True),
+        ("SELECT * FROM numbers.one", True),
+        ("SELECT * FROM numbers", True),
+        ("SELECT * FROM system.one WHERE 'X' IN sightings", True),
+        ("SELECT 'X' IN (sightings)", True),
+        ("SELECT in('X', sightings)", True),
+        ("SELECT 'X' IN (SELECT plate FROM sightings)", True),
+        ("SELECT 1 IN (1, 2), 'a' IN ('a'), 2 IN [1], 3 IN {x:Array(UInt8)}", False),
+        ("SELECT joinGet('copy', 'plate', 1)", True),
+        (
+            "SELECT name FROM system.tables WHERE name IN (SELECT name FROM system.columns) ORDER BY name, database",
+            False,
+        ),
+        ("SELECT name, value FROM system.settings, numbers(3)", False),
+        ("SELECT * FROM information_schema.tables, system.one", False),
+        ("SELECT number FROM schema_migrations", False),
         ("SHOW TABLES", False),
         ("EXISTS TABLE sightings", False),
     ],
@@ -185,13 +212,64 @@ def test_the_owner_writes_a_search_down_with_user_and_reason(owner: OwnerProcess
     asking.close()
 
 
-def test_a_search_that_cannot_be_written_down_does_not_run(owner: OwnerProcess) -> None:
+def test_a_search_that_cannot_be_written_down_does_not_run(store: Store) -> None:
+    log = AuditLog(store, "c")
+    log.search("ann", "SELECT plate FROM last_seen", {})
+    store.execute("DROP TABLE audit")
+    for _ in range(3):
+        with pytest.raises(StoreError, match="audit"):
+            log.search("ann", "SELECT plate FROM vehicles", {})
+        with pytest.raises(StoreError, match="audit"):
+            AuditLog(store, "c").search("ann", "SELECT plate FROM vehicles", {})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "TRUNCATE TABLE audit",
+        "DROP TABLE audit",
+        "DROP TABLE default.audit",
+        "DETACH TABLE `audit`",
+        "RENAME TABLE audit TO other",
+        "ALTER TABLE audit DELETE WHERE 1",
+        "DELETE FROM audit WHERE 1",
+        "ALTER TABLE `a\\x75dit` DELETE WHERE 1",
+        "ALTER TABLE audit UPDATE user = 'x' WHERE 1",
+        "ALTER TABLE audit ADD COLUMN IF NOT EXISTS chain String, DELETE WHERE 1",
+        "ALTER TABLE audit MODIFY TTL at + INTERVAL 1 SECOND",
+        "CREATE OR REPLACE TABLE audit (a Int8) ENGINE = Memory",
+        "CREATE OR REPLACE VIEW audit AS SELECT 1",
+        "EXCHANGE TABLES audit AND dead_letters_raw",
+        "TRUNCATE ALL TABLES FROM default",
+        "TRUNCATE DATABASE default",
+        "DROP DATABASE default",
+        "CREATE TABLE other ENGINE = Alias('audit')",
+    ],
+)
+def test_nobody_takes_away_from_the_audit_through_the_owner(owner: OwnerProcess, sql: str) -> None:
     asking = HttpStore(owner.url)
-    asking.execute("RENAME TABLE audit TO audit_away")
-    try:
-        with pytest.raises(Exception, match="cannot be written to the audit"):
-            asking.query("SELECT plate FROM last_seen")
-    finally:
-        asking.execute("RENAME TABLE audit_away TO audit")
-    assert asking.query("SELECT plate FROM last_seen") == []
+    with pytest.raises(Exception, match="Not enough privileges"):
+        asking.execute(sql)
+    assert asking.query("SELECT count() > 0 AS kept FROM audit") == [{"kept": 1}]
+    asking.execute("CREATE OR REPLACE VIEW of_audit AS SELECT user FROM audit")
+    AuditLog(asking, "desk").write("ann", "forget", "sha256:0", "who forgets adds a row")
     asking.close()
+
+
+def test_what_was_noted_of_a_chain_shows_rows_cut_off() -> None:
+    made = chain_of(5)
+    noted = Head(4, made[3].hash)
+    assert check(made, noted).fault == ""
+    assert check(made[:4], noted).fault == ""
+    assert check(made[:3], noted).fault == "rows 4 to 4 are cut off"
+    assert check([], noted).fault == "rows 1 to 4 are cut off"
+    assert check(made, Head(4, FIRST)).fault == "row 4 is another than the one that was noted"
+
+
+def test_a_chain_that_is_gone_is_named(store: Store) -> None:
+    AuditLog(store, "c").write("ann", "search", "SELECT 1")
+    (whole,) = verify(store)
+    store.execute("TRUNCATE TABLE audit")
+    assert verify(store) == []
+    (gone,) = verify(store, {"c": Head(whole.rows, whole.head)})
+    assert (gone.chain, gone.fault) == ("c", "rows 1 to 1 are cut off")

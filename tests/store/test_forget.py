@@ -96,6 +96,18 @@ def test_nothing_of_the_plate_is_left_and_all_of_the_others(store: Store) -> Non
     assert report.audit_rows == 1
 
 
+def test_no_mutation_keeps_the_text(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    assert forget(store, GONE, hotlist=True).complete
+    assert store.query("SELECT count() > 5 AS several FROM system.mutations") == [{"several": 1}]
+    for text in (GONE, "TE5T0O7"):
+        sql = "SELECT command FROM system.mutations WHERE position(command, {t:String}) > 0"
+        assert store.query(sql, {"t": text}) == []
+        kept = [path for path in tmp_path.rglob("mutation_*.txt") if text.encode() in path.read_bytes()]
+        assert kept == []
+    assert list(tmp_path.rglob("mutation_*.txt")), "the test looks in the right place"
+
+
 def test_the_report_counts_what_went(store: Store) -> None:
     fill(store)
     for table in TABLES:

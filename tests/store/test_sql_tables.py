@@ -210,7 +210,7 @@ def test_the_names_that_are_promised(store: Store) -> None:
 
 def needing_users() -> list[Migration]:
     found = [one for one in load() if one.needs]
-    assert [one.name for one in found] == ["roles", "analysts_read_views", "analysts_read_alerts"]
+    assert [one.name for one in found] == ["roles", "analysts_read_views", "analysts_read_alerts", "analysts_search"]
     return found
 
 
@@ -236,6 +236,28 @@ def test_every_table_that_is_granted_exists(store: Store) -> None:
         assert granted <= tables
 
 
+def test_analysts_and_admins_are_given_what_they_need_and_no_more() -> None:
+    """Read off the statements: no server of today is at hand."""
+    said = "\n".join(statement.text for one in needing_users() for statement in one.statements)
+    newest_profile = said[said.rindex("analyst_limits") :].split("TO analyst")[0]
+    assert "readonly" not in newest_profile, "who searches writes to the audit"
+    assert said.rindex("REVOKE SELECT ON audit FROM analyst") > said.rindex("GRANT SELECT, INSERT ON audit TO analyst")
+    assert "GRANT SELECT ON audit_heads TO analyst" in said
+    assert said.rindex("GRANT SELECT ON camera_states TO analyst") > said.rindex("SELECT ON camera_states FROM analyst")
+    assert said.rindex("REVOKE analyst FROM admin") > said.rindex("GRANT analyst, ingest, auditor TO admin")
+
+
+def test_every_view_of_analysts_is_read_with_its_maker_s_rights() -> None:
+    """Also when a later migration made it anew."""
+    ordered = [statement.text for one in load() for statement in one.statements]
+    for at, text in enumerate(ordered):
+        made = re.match(r"CREATE (?:OR REPLACE )?VIEW (?:IF NOT EXISTS )?(\w+)", text)
+        granted = made and any(re.search(rf"SELECT ON {made[1]} TO analyst", one) for one in ordered)
+        if made and granted:
+            later = [one for one in ordered[at:] if one.startswith(f"ALTER TABLE {made[1]} MODIFY DEFINER")]
+            assert later, made[1]
+
+
 def test_views_that_are_read_with_their_maker_s_rights_read_as_little(store: Store) -> None:
     """That part of the roles runs without users, too."""
     security = [one for one in needing_users()[1].statements if "DEFINER" in one.text]
@@ -252,6 +274,22 @@ def test_views_that_are_read_with_their_maker_s_rights_read_as_little(store: Sto
     assert store.query("SELECT plate, sightings FROM vehicles WHERE plate = 'P00777'") == [
         {"plate": "P00777", "sightings": 1}
     ]
+
+
+def test_views_say_what_their_columns_are(tmp_path: Path) -> None:
+    """Also after the store was opened again."""
+    for _ in range(2):
+        opened = open_store(f"chdb://{tmp_path}/said")
+        migrate(opened)
+        sql = (
+            "SELECT table, countIf(comment != '') AS said FROM system.columns "
+            "WHERE table IN {t:Array(String)} GROUP BY table"
+        )
+        views = ["sightings", "sightings_by_time", "encounters", "vehicles", "camera_health"]
+        found = {row["table"]: int(str(row["said"])) for row in opened.query(sql, {"t": views})}
+        assert found.keys() == set(views)
+        assert min(found.values()) >= 10
+        opened.close()
 
 
 def test_every_migration_goes_back(store: Store) -> None:

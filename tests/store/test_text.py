@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from store import native
 from store.encodings import ENCODINGS, choose, chunks, compressor, shrunk
-from store.guard import refusal
+from store.guard import outward, refusal
 from store.interface import StoreMisconfigured, StoreRejected, StoreUnavailable, as_store_error, error_code, redact
 from store.owner_formats import content_type, http_status
 from store.owner_request import Access, RequestError, check_access, parse
 from store.sqltext import insert_head, output_format, split_statements
 from store.values import parameter_text
+
+SOURCES = outward(["file", "URL", "python", "Kafka", "Filesystem", "numbers", "MergeTree"])
 
 
 def test_statements_are_cut_at_semicolons_that_are_ones() -> None:
@@ -58,7 +60,7 @@ def test_any_text_can_be_looked_at(sql: str) -> None:
     insert_head(sql)
     output_format(sql)
     split_statements(sql)
-    refusal(sql, "UNKNOWN", read_only=False)
+    refusal(sql, "UNKNOWN", read_only=False, sources=SOURCES)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,20 @@ def test_the_format_that_is_asked_for(sql: str, format: str | None) -> None:
         ("SELECT * FROM File('/x')", "READ_ONLY", 497),
         ("SELECT * FROM \"url\" ('x')", "READ_ONLY", 497),
         ("SELECT * FROM Python(x)", "READ_ONLY", 497),
+        ("SELECT * FROM numbers(3)", "READ_ONLY", None),
+        ("SELECT * FROM `fi\\x6ce`('/x')", "READ_ONLY", 497),
+        ("SELECT * FROM \u201cfile\u201d('/x')", "READ_ONLY", 497),
+        ("SELECT $$'$$, * FROM file('/x') WHERE 'a' = 'a'", "READ_ONLY", 497),
+        ("SELECT $a$ file('/x') $$ $a$", "READ_ONLY", None),
+        ("SELECT * FROM {f:Identifier}('/x')", "READ_ONLY", 497),
+        ("SELECT 'format_schema', name FROM system.settings", "READ_ONLY", None),
+        ("SELECT 1 FORMAT Template SETTINGS format_template_row = '/x'", "READ_ONLY", 497),
+        ("SELECT engine FROM system.tables WHERE engine = 'Kafka'", "READ_ONLY", None),
+        ("CREATE TABLE t (a Int8) ENGINE = Kafka SETTINGS kafka_format = 'CSV'", "MUTATING", 497),
+        ("CREATE TABLE t (a Int8) ENGINE {e:Identifier}", "MUTATING", 497),
+        ("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a", "MUTATING", None),
+        ("CREATE DATABASE d ENGINE = Filesystem", "MUTATING", 497),
+        ("INSERT INTO t FROM INFILE '/x' FORMAT CSV", "MUTATING", 497),
         ("CREATE DICTIONARY d (a Int8) SOURCE(EXECUTABLE(COMMAND 'id'))", "MUTATING", 497),
         ("CREATE FUNCTION f AS (a) -> a + 1", "MUTATING_GLOBAL", None),
         ("CREATE OR REPLACE FUNCTION f AS (a) -> a + 1", "MUTATING_GLOBAL", None),
@@ -100,16 +116,16 @@ def test_the_format_that_is_asked_for(sql: str, format: str | None) -> None:
     ],
 )
 def test_the_guard(sql: str, query_class: str, code: int | None) -> None:
-    found = refusal(sql, query_class, read_only=False)
+    found = refusal(sql, query_class, read_only=False, sources=SOURCES)
     assert (found[0] if found else None) == code
 
 
 def test_the_guard_for_readers() -> None:
-    assert refusal("DROP TABLE t", "MUTATING", read_only=True) == (
+    assert refusal("DROP TABLE t", "MUTATING", read_only=True, sources=SOURCES) == (
         164,
         "Cannot execute query in readonly mode. (READONLY)",
     )
-    assert refusal("SELECT 1", "READ_ONLY", read_only=True) is None
+    assert refusal("SELECT 1", "READ_ONLY", read_only=True, sources=SOURCES) is None
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
