@@ -14,7 +14,6 @@ alerts        for every pass with a read of exactly its text: standing alerts of
 At the end a line for each of the four targets says whether it was reached.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -26,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench._verdict import parser as verdicts_parser
 from bench._verdict import verdict
 from cameras.simulator import simulate
 from fleet.score import SLACK_MS, Pass, Seen, apart, read_truth, score
@@ -291,9 +291,7 @@ def table(tally: Tally) -> str:
 
 def main() -> int:
     """Measure, print, return the exit status: 0 also when a target is not reached."""
-    parser = argparse.ArgumentParser(
-        description=f"{__doc__.splitlines()[0]} Prints whether each target was reached; it measures, and ends with 0."
-    )
+    parser = verdicts_parser(__doc__)
     parser.add_argument("--drives", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=101)
     parser.add_argument("--cameras", type=int, default=3)

@@ -8,7 +8,6 @@ blocks, made before, sent without any work of ours. Target: 50,000 rows/s in blo
 one insert a second and table.
 """
 
-import argparse
 import http.client
 import itertools
 import json
@@ -30,6 +29,7 @@ from urllib.parse import urlencode
 from rich.console import Console
 from rich.table import Table
 
+from bench._verdict import parser as verdicts_parser
 from bench._verdict import verdict
 from plumbing.bus import Record
 from plumbing.clock import SystemClock
@@ -267,10 +267,7 @@ def verdicts(result: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Measure and print; 0 also when a target is not reached."""
-    about = (__doc__ or "").splitlines()[0]
-    parser = argparse.ArgumentParser(
-        description=f"{about} Prints whether each target was reached; it measures, and ends with 0."
-    )
+    parser = verdicts_parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="rows to insert per kind and block size")
     parser.add_argument("--block", type=int, action="append", help="messages per batch; more than once for several")
     parser.add_argument("--json", action="store_true")

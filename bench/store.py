@@ -10,7 +10,6 @@ other values each time and without the query condition cache; their yardstick is
 cores.
 """
 
-import argparse
 import json
 import random
 import shutil
@@ -29,6 +28,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench._verdict import parser as verdicts_parser
 from bench._verdict import verdict
 from store import migrate, open_store
 from store.interface import Store
@@ -333,10 +333,7 @@ def verdicts(result: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Measure and print; 0 also when a target is not reached."""
-    about = (__doc__ or "").splitlines()[0]
-    parser = argparse.ArgumentParser(
-        description=f"{about} Prints whether each target was reached; it measures, and ends with 0."
-    )
+    parser = verdicts_parser(__doc__)
     parser.add_argument("--rows", type=int, action="append", help="sightings to ask about; more than once for a curve")
     parser.add_argument("--folder", type=Path, help="keep the data here, and use what is here already")
     parser.add_argument("--json", action="store_true")

@@ -15,7 +15,6 @@ the worker's is given so beside, since other work may share the machine. The sin
 rows in a store of its own process; `bench.sink` has what it does without Kafka.
 """
 
-import argparse
 import json
 import signal
 import subprocess
@@ -32,6 +31,7 @@ from typing import Any
 
 import psutil
 
+from bench._verdict import parser as verdicts_parser
 from bench._verdict import verdict
 from bench.sink import owner
 from fleet.local_kafka import LocalKafka
@@ -379,9 +379,7 @@ def verdicts(result: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Measure, print, return the exit status: 0 also when a target is not reached."""
-    parser = argparse.ArgumentParser(
-        description=f"{__doc__.splitlines()[0]} Prints whether each target was reached; it measures, and ends with 0."
-    )
+    parser = verdicts_parser(__doc__)
     parser.add_argument("--messages", type=int, default=40_000)
     parser.add_argument("--cameras", type=int, default=100)
     parser.add_argument("--json", action="store_true")

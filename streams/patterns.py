@@ -11,7 +11,6 @@ from schemas.hotlist import HotlistEntry
 
 _RUN = 3
 _LITERALS = re.compile(rf"[^?*]{{1,{_RUN}}}")
-_STARS = re.compile(r"\*+")
 
 Shape = tuple[int, int, str]
 """(length of the text, or 0 for any; where a run of literals begins, from the end when below 0; the run)."""
@@ -46,7 +45,7 @@ def _shapes(text: str) -> Iterator[Shape]:
 def _compiled(pattern: str) -> re.Pattern[str]:
     """For `fullmatch`. What lies between two stars is taken where it comes first (a later place would leave less to
     what follows), so that no text makes the expression try out all places of all parts."""
-    head, *parts = [part.replace("?", ".") for part in _STARS.split(pattern)]
+    head, *parts = [part.replace("?", ".") for part in pattern.split("*")]
     if not parts:
         return re.compile(head)
     *between, tail = parts

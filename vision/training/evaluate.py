@@ -204,7 +204,7 @@ def _measure(
         judged = [one for one in judged if one.source not in whole] + _measure_pipeline(result, pipeline, with_text)
         mounted = mounted_plates(plates, scenes, [pipeline.detector], seed=0)
         result.mounted = by_source(
-            _judged(plate, read, _among(pipeline.reader, crop, read, plate.text), frozenset())
+            _judged(pipeline.reader, plate, crop, read, frozenset())
             for plate, crop, read in read_plates(pipeline.reader, mounted)
         )
     result.slices = by_group(judged + _read_as_video(pipeline.reader, plates), lambda one: one.slices)
@@ -225,7 +225,7 @@ def _measure_reader(result: Evaluation, reader: Reader, plates: Sequence[RealPla
     for plate, crop, read in read_plates(reader, plates):
         width, height = np.ptp(plate.corners, axis=0)
         names = slices_of(crop, float(width), float(height), None) | _country(plate.country)
-        judged.append(_judged(plate, read, _among(reader, crop, read, plate.text), names))
+        judged.append(_judged(reader, plate, crop, read, names))
         known = region_index(plate.country)
         if known >= 0:
             regions.append(read.region == REGIONS[known])
@@ -245,7 +245,7 @@ def _read_as_video(reader: Reader, plates: Sequence[RealPlate]) -> list[Judged]:
         worn = [replace(plate, pixels=h264(plate.picture(), rng, rate)) for plate in plates]
         name = frozenset({f"as H.264, rate factor {rate}"})
         for plate, crop, read in read_plates(reader, worn):
-            out.append(_judged(plate, read, _among(reader, crop, read, plate.text), name))
+            out.append(_judged(reader, plate, crop, read, name))
     return out
 
 
@@ -261,7 +261,8 @@ def _country(country: str | None) -> frozenset[str]:
     return frozenset({f"country {country.partition('-')[0]}"}) if country else frozenset()
 
 
-def _judged(plate: RealPlate, read: PlateText, top10: bool, slices: frozenset[str]) -> Judged:
+def _judged(reader: Reader, plate: RealPlate, crop: Image, read: PlateText, slices: frozenset[str]) -> Judged:
+    top10 = _among(reader, crop, read, plate.text)
     return Judged(plate.source, plate.image, plate.text, read.plate, read.confidence, True, top10, slices, plate.box)
 
 

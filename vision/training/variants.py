@@ -72,9 +72,7 @@ class _Trial:
         reader; a plate that is not found is not read right."""
         finds, reads = detector or self.detector, reader or self.reader
         pipeline = PlatePipeline(finds, reads, "trial")
-        judged = [
-            one for scene, image in self.scenes for one in judge_scene(scene, pipeline.read([image])[0], self.reader)
-        ]
+        judged = [one for scene, image in self.scenes for one in judge_scene(scene, pipeline.read([image])[0], reads)]
         mounted = mounted_plates(self.crops, self.places, [finds], seed=0)
         right = sum(read.plate == plate.text for plate, _, read in read_plates(reads, mounted))
         return 100 * (sum(one.strict for one in judged) + right) / max(1, len(judged) + len(self.crops))
